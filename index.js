@@ -1,0 +1,22 @@
+'use strict'
+
+const { PinnedClient, pinnedRequest } = require('./lib/client.js')
+const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
+const { inspect } = require('./lib/inspect.js')
+const { PinSet, parsePin, pinOf, verifyChain } = require('./lib/pins.js')
+const { PinnedResponse } = require('./lib/response.js')
+
+module.exports = {
+  PinInvalidError,
+  PinMismatchError,
+  PinPolicyError,
+  PinSet,
+  PinnedClient,
+  PinnedResponse,
+  TlsPinningError,
+  inspect,
+  parsePin,
+  pinOf,
+  pinnedRequest,
+  verifyChain
+}

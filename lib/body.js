@@ -1,0 +1,94 @@
+'use strict'
+// What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
+
+const { argumentError } = require('./errors.js')
+const { kind } = require('./trust.js')
+
+/** Bodies up to this size go along with the request; larger ones follow in pieces of at most this size. */
+const PIECE = 256 * 1024
+
+/**
+ * @typedef {object} Outgoing
+ * @property {Uint8Array | null} bytes The whole body, where it goes along with the request.
+ * @property {AsyncIterable<unknown> | Iterable<unknown> | null} pieces What follows otherwise.
+ * @property {number | null} length In bytes, where it is known.
+ * @property {string | null} type The content type that the body itself has.
+ */
+
+/**
+ * @param {any} body
+ * @returns {Outgoing}
+ */
+function outgoing(body) {
+  if (body === undefined || body === null) return whole(null)
+  if (typeof body === 'string') return whole(Buffer.from(body))
+  if (body instanceof Uint8Array) return whole(body)
+  if (body instanceof ArrayBuffer || body instanceof SharedArrayBuffer) return whole(new Uint8Array(body))
+  if (ArrayBuffer.isView(body)) return whole(new Uint8Array(body.buffer, body.byteOffset, body.byteLength))
+  if (body instanceof URLSearchParams) {
+    return whole(Buffer.from(body.toString()), 'application/x-www-form-urlencoded;charset=UTF-8')
+  }
+  if (body instanceof Blob) return streamed(body.stream(), body.size, body.type || null)
+  if (body instanceof FormData) {
+    const encoded = new Response(body)
+    const pieces = /** @type {AsyncIterable<unknown>} */ (/** @type {unknown} */ (encoded.body))
+    return streamed(pieces, null, encoded.headers.get('content-type'))
+  }
+  if (body.locked || body.readableDidRead || body.destroyed) {
+    throw argumentError('ERR_INVALID_STATE', 'the body has been used already; give a fresh one for each request')
+  }
+  if (typeof body[Symbol.asyncIterator] === 'function' || typeof body[Symbol.iterator] === 'function') {
+    return streamed(body, null, null)
+  }
+  throw argumentError('ERR_INVALID_ARG_TYPE', `body cannot be ${kind(body)}`)
+}
+
+/**
+ * @param {Uint8Array | null} bytes
+ * @param {string | null} [type]
+ * @returns {Outgoing}
+ */
+function whole(bytes, type = null) {
+  if (bytes && bytes.length > PIECE) return { bytes: null, pieces: [bytes], length: bytes.length, type }
+  return { bytes, pieces: null, length: bytes?.length ?? 0, type }
+}
+
+/**
+ * @param {any} pieces
+ * @param {number | null} length
+ * @param {string | null} type
+ * @returns {Outgoing}
+ */
+function streamed(pieces, length, type) {
+  return { bytes: null, pieces, length, type }
+}
+
+/**
+ * Sends the pieces of a body, no faster than they are taken.
+ * @param {AsyncIterable<unknown> | Iterable<unknown>} pieces
+ * @param {(piece: Uint8Array | null) => number} write Answers 0: go on, 1: wait, 2: nobody reads any more.
+ * @param {() => Promise<void>} writable
+ */
+async function pump(pieces, write, writable) {
+  for await (const piece of pieces) {
+    const bytes = asBytes(piece)
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      const answer = write(bytes.subarray(at, at + PIECE))
+      // Leaving the loop ends the iterator, which closes the body's source.
+      if (answer === 2) return
+      if (answer === 1) await writable()
+    }
+  }
+  write(null)
+}
+
+/** @param {unknown} piece */
+function asBytes(piece) {
+  if (piece instanceof Uint8Array) return piece
+  if (typeof piece === 'string') return Buffer.from(piece)
+  if (piece instanceof ArrayBuffer) return new Uint8Array(piece)
+  if (ArrayBuffer.isView(piece)) return new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength)
+  throw argumentError('ERR_INVALID_ARG_TYPE', `a piece of the body cannot be ${kind(piece)}`)
+}
+
+module.exports = { outgoing, pump }

@@ -1,0 +1,161 @@
+'use strict'
+// Every error of this package: made here, of data, with a stable code.
+
+/**
+ * @typedef {object} Failure What native code says of a failure.
+ * @property {string} code
+ * @property {string} message
+ * @property {string} [phase]
+ * @property {string | null} [host]
+ * @property {number | null} [port]
+ * @property {string | null} [syscall]
+ * @property {string | null} [cause]
+ * @property {string | null} [pattern]
+ * @property {string[] | null} [expected]
+ * @property {NativeCertificate[] | null} [path]
+ * @property {string} [place]
+ */
+
+/**
+ * @typedef {object} NativeCertificate
+ * @property {string} subject
+ * @property {string | null} issuer
+ * @property {string} spkiPin
+ * @property {string | null} fingerprint256
+ * @property {number | null} validFrom Unix seconds
+ * @property {number | null} validTo Unix seconds
+ */
+
+class TlsPinningError extends Error {
+  /** @param {Failure} failure */
+  constructor(failure) {
+    super(failure.message, failure.cause ? { cause: new Error(failure.cause) } : undefined)
+    this.code = failure.code
+    if (failure.phase) this.phase = failure.phase
+    if (failure.host) this.host = failure.host
+    if (failure.port) this.port = failure.port
+    if (failure.syscall) this.syscall = failure.syscall
+  }
+
+  get name() {
+    return this.constructor.name
+  }
+}
+
+class PinMismatchError extends TlsPinningError {
+  /** @param {Failure} failure */
+  constructor(failure) {
+    super(failure)
+    this.pattern = failure.pattern ?? null
+    this.expected = failure.expected ?? []
+    this.path = (failure.path ?? []).map(certificate)
+  }
+}
+
+class PinPolicyError extends TlsPinningError {}
+
+class PinInvalidError extends TlsPinningError {
+  /** @param {Failure} failure */
+  constructor(failure) {
+    super(failure)
+    this.place = failure.place ?? ''
+  }
+}
+
+/** @type {Record<string, new (failure: Failure) => TlsPinningError>} */
+const CLASSES = {
+  ERR_TLS_PIN_MISMATCH: PinMismatchError,
+  ERR_TLS_PIN_UNLISTED: PinPolicyError,
+  ERR_TLS_PIN_EXPIRED: PinPolicyError,
+  ERR_TLS_PIN_UNSAFE: PinPolicyError,
+  ERR_TLS_PIN_INVALID: PinInvalidError
+}
+
+/**
+ * The error for what native code reports.
+ * @param {Failure} failure
+ */
+function fromFailure(failure) {
+  const Class = CLASSES[failure.code] ?? TlsPinningError
+  return new Class(failure)
+}
+
+/**
+ * The value of a native function that answers in JSON, or its error thrown.
+ * @param {string} text
+ */
+function unwrap(text) {
+  const outcome = JSON.parse(text)
+  if (outcome.error) throw fromFailure(outcome.error)
+  return outcome.ok
+}
+
+/**
+ * A native object, or the error that came in its place thrown.
+ * @template T
+ * @param {T | string} answer
+ * @returns {T}
+ */
+function unwrapObject(answer) {
+  if (typeof answer === 'string') throw fromFailure(JSON.parse(answer))
+  return answer
+}
+
+/**
+ * A malformed pin, with the place it stands at.
+ * @param {string} place
+ * @param {string} problem What is wrong, and what to write.
+ */
+function invalidPin(place, problem) {
+  const message = `${place}: ${problem}`
+  return new PinInvalidError({ code: 'ERR_TLS_PIN_INVALID', message, phase: 'policy', place })
+}
+
+/**
+ * An argument of the wrong type or value, with Node's codes for it.
+ * @param {'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_INVALID_URL' | 'ERR_INVALID_PROTOCOL' |
+ *   'ERR_INVALID_STATE' | 'ERR_INVALID_CHAR' | 'ERR_HTTP_CONTENT_LENGTH_MISMATCH'} code
+ * @param {string} message
+ * @param {unknown} [cause]
+ */
+function argumentError(code, message, cause) {
+  const error = new TypeError(message, cause === undefined ? undefined : { cause })
+  return Object.assign(error, { code })
+}
+
+/**
+ * Options that would switch pinning off.
+ * @param {string} message
+ */
+function unsafe(message) {
+  return new PinPolicyError({ code: 'ERR_TLS_PIN_UNSAFE', message, phase: 'policy' })
+}
+
+/**
+ * A certificate of a path as users see it.
+ * @param {NativeCertificate} native
+ */
+function certificate(native) {
+  const { subject, issuer, spkiPin, fingerprint256 } = native
+  return { subject, issuer, spkiPin, fingerprint256, validFrom: date(native.validFrom), validTo: date(native.validTo) }
+}
+
+/** @param {number | null} seconds */
+function date(seconds) {
+  return seconds === null ? null : new Date(seconds * 1000)
+}
+
+module.exports = {
+  TlsPinningError,
+  PinMismatchError,
+  PinPolicyError,
+  PinInvalidError,
+  fromFailure,
+  unwrap,
+  unwrapObject,
+  invalidPin,
+  argumentError,
+  unsafe,
+  certificate,
+  date
+}

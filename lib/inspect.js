@@ -1,0 +1,66 @@
+'use strict'
+// What a server presents, looked at without trusting it.
+
+const { certificate, date, fromFailure } = require('./errors.js')
+const { argumentError } = require('./errors.js')
+const { checkObject, clientOptions } = require('./options.js')
+const { abort, hold, port, register, release } = require('./port.js')
+const { kind } = require('./trust.js')
+
+const OPTIONS = ['servername', 'ca', 'cert', 'key', 'passphrase', 'pfx', 'minVersion', 'maxVersion', 'allowH2']
+const LIMITS = ['connectTimeout', 'handshakeTimeout', 'signal']
+/** No connection is made for requests, so no pin is ever looked at. */
+const NO_PINS = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
+
+/**
+ * Shakes hands with a server and closes. Not one application byte is sent.
+ * @param {string | URL} target
+ * @param {Record<string, any>} [options]
+ */
+async function inspect(target, options = {}) {
+  checkObject(options, [...OPTIONS, ...LIMITS])
+  const { signal, ...given } = options
+  const { host, port: number } = parseTarget(target)
+  const { native, trust } = clientOptions({ ...given, pins: NO_PINS })
+  signal?.throwIfAborted()
+  const seen = await new Promise((resolve, reject) => {
+    const id = register({ onInspected: resolve, onFailed: reject })
+    signal?.addEventListener(
+      'abort',
+      () => {
+        abort(id)
+        reject(signal.reason)
+      },
+      { once: true }
+    )
+    hold()
+    port.inspect(id, host, number, native, /** @type {import('../binding.js').NativeTrust} */ (trust))
+  }).finally(release)
+  return {
+    ...seen,
+    incomplete: seen.incomplete && fromFailure(seen.incomplete),
+    untrusted: seen.untrusted && fromFailure(seen.untrusted),
+    path: seen.path?.map(certificate) ?? null,
+    chain: seen.chain.map((/** @type {any} */ entry) => ({
+      ...entry,
+      validFrom: date(entry.validFrom ?? null),
+      validTo: date(entry.validTo ?? null)
+    }))
+  }
+}
+
+/**
+ * `example.com`, `example.com:8443`, `[::1]:443` or an https URL.
+ * @param {unknown} target
+ */
+function parseTarget(target) {
+  if (typeof target !== 'string' && !(target instanceof URL)) {
+    throw argumentError('ERR_INVALID_ARG_TYPE', `target must be a string or a URL, not ${kind(target)}`)
+  }
+  const { parseUrl } = require('./client.js')
+  const text = String(target)
+  const { host, port } = parseUrl(text.includes('://') ? text : `https://${text}`)
+  return { host, port }
+}
+
+module.exports = { inspect }

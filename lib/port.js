@@ -1,0 +1,147 @@
+'use strict'
+// This thread's way to the native ones: requests leave once a tick, completions arrive once a wake-up.
+
+const { Port } = require('../binding.js')
+const { fromFailure } = require('./errors.js')
+const { Batch, Completions, Kind } = require('./wire.js')
+
+/**
+ * @typedef {object} Exchange What a request under way wants to be told.
+ * @property {(head: import('./response.js').Head) => void} [onHead]
+ * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
+ * @property {(error: Error) => void} onFailed
+ * @property {() => void} [onWritable]
+ * @property {(info: any) => void} [onConnection]
+ * @property {(value: any) => void} [onInspected]
+ */
+
+const EMPTY = new Uint8Array(0)
+
+/** @type {Map<number, Exchange>} */
+const exchanges = new Map()
+/** What connections are, by number: told once, shown by each of their responses. @type {Map<number, any>} */
+const connections = new Map()
+const batch = new Batch()
+const port = new Port(deliver)
+
+let lastId = 0
+let scheduled = false
+
+// The native side never keeps the process alive. This timer does, while somebody waits for an answer.
+let waiting = 0
+const keepAlive = setInterval(() => {}, 2 ** 31 - 1)
+keepAlive.unref()
+
+function hold() {
+  if (waiting++ === 0) keepAlive.ref()
+}
+
+function release() {
+  if (--waiting === 0) keepAlive.unref()
+}
+
+/** @param {Exchange} exchange */
+function register(exchange) {
+  do {
+    lastId = (lastId + 1) >>> 0
+  } while (exchanges.has(lastId))
+  exchanges.set(lastId, exchange)
+  return lastId
+}
+
+/**
+ * Puts a request into this tick's batch.
+ * @param {number} id
+ * @param {number} client
+ * @param {{ host: string, port: number, path: string }} target
+ * @param {string} method
+ * @param {string[]} headers
+ * @param {Uint8Array | null | { length: number | null }} body
+ */
+function send(id, client, target, method, headers, body) {
+  batch.add(id, client, target, method, headers, body)
+  if (scheduled) return
+  scheduled = true
+  // After the microtasks: a batch of answers makes a batch of next requests.
+  process.nextTick(flush)
+}
+
+function flush() {
+  scheduled = false
+  if (!batch.isEmpty) port.submit(batch.take())
+}
+
+/**
+ * Stops an exchange on both sides. Nothing is told to it any more.
+ * @param {number} id
+ */
+function abort(id) {
+  flush()
+  exchanges.delete(id)
+  port.abort(id)
+}
+
+function deliver() {
+  const buffers = port.take()
+  if (buffers.length === 0) return
+  const completions = new Completions(buffers)
+  while (!completions.done) dispatch(completions)
+}
+
+/** @param {Completions} completions */
+function dispatch(completions) {
+  const kind = completions.u8()
+  const id = completions.u32()
+  const exchange = exchanges.get(id)
+  switch (kind) {
+    case Kind.head: {
+      const connection = connections.get(completions.u32())
+      const status = completions.u16()
+      const end = completions.u8() === 1
+      const reason = completions.bytes()
+      const headers = completions.bytes()
+      const body = completions.bytes()
+      const trailers = completions.bytes()
+      if (end) exchanges.delete(id)
+      exchange?.onHead?.({ id, status, reason, headers, body, end, trailers, connection })
+      break
+    }
+    case Kind.chunk: {
+      const last = completions.u8() === 1
+      const trailers = completions.bytes()
+      const apart = completions.u8() === 1
+      // A small piece is copied out of the batch, so that what a user keeps is what the user was given.
+      const chunk = apart ? completions.large() : Uint8Array.prototype.slice.call(completions.bytes())
+      if (last) exchanges.delete(id)
+      exchange?.onChunk?.(chunk.length === 0 ? null : chunk, last, trailers)
+      break
+    }
+    case Kind.failed: {
+      const failure = completions.json()
+      exchanges.delete(id)
+      exchange?.onFailed(fromFailure(failure))
+      break
+    }
+    case Kind.writable:
+      exchange?.onWritable?.()
+      break
+    case Kind.connection: {
+      const connection = completions.u32()
+      const info = completions.json()
+      connections.set(connection, info)
+      exchange?.onConnection?.(info)
+      break
+    }
+    case Kind.connectionClosed:
+      connections.delete(id)
+      break
+    case Kind.inspected: {
+      const value = completions.json()
+      exchanges.delete(id)
+      exchange?.onInspected?.(value)
+      break
+    }
+  }
+}
+
+module.exports = { port, register, send, flush, abort, hold, release, EMPTY }

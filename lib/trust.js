@@ -1,0 +1,72 @@
+'use strict'
+// Trust stores: handed to native code once and shared by all clients that use the same.
+
+const fs = require('node:fs')
+const tls = require('node:tls')
+const binding = require('../binding.js')
+const { argumentError, unwrapObject } = require('./errors.js')
+
+/** @type {import('../binding.js').NativeTrust | undefined} */
+let nodeStore
+
+/** Node's own trust store: what `https` would trust, `NODE_EXTRA_CA_CERTS` and `--use-system-ca` included. */
+function defaultTrust() {
+  nodeStore ??= unwrapObject(binding.trustFromBundle(Buffer.from(nodeCertificates().join('\n'))))
+  return nodeStore
+}
+
+/** @returns {readonly string[]} PEM */
+function nodeCertificates() {
+  // From Node 22.15 on; before, what it is made of.
+  if (typeof tls.getCACertificates === 'function') return tls.getCACertificates('default')
+  const extra = process.env.NODE_EXTRA_CA_CERTS
+  if (!extra) return tls.rootCertificates
+  try {
+    return [...tls.rootCertificates, fs.readFileSync(extra, 'utf8')]
+  } catch {
+    // As in Node, which warns at start and goes on without them.
+    return tls.rootCertificates
+  }
+}
+
+/**
+ * The store for a `ca` option, which replaces the default one.
+ * @param {unknown} ca
+ */
+function trustFor(ca) {
+  return ca === undefined ? defaultTrust() : unwrapObject(binding.trustFromCa(byteList(ca, 'ca')))
+}
+
+/**
+ * An option that is text or bytes, or a list of them.
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {Uint8Array[]}
+ */
+function byteList(value, name) {
+  if (value === undefined) return []
+  if (!Array.isArray(value)) return [bytes(value, name)]
+  if (value.length === 0) throw argumentError('ERR_INVALID_ARG_VALUE', `${name} is an empty list`)
+  return value.map((item, index) => bytes(item, `${name}[${index}]`))
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {Uint8Array}
+ */
+function bytes(value, name) {
+  if (typeof value === 'string') return Buffer.from(value)
+  if (value instanceof Uint8Array) return value
+  if (value instanceof ArrayBuffer) return new Uint8Array(value)
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  throw argumentError('ERR_INVALID_ARG_TYPE', `${name} must be a string or bytes, not ${kind(value)}`)
+}
+
+/** @param {unknown} value */
+function kind(value) {
+  if (value === null) return 'null'
+  return typeof value === 'object' ? `an instance of ${value.constructor?.name ?? 'Object'}` : typeof value
+}
+
+module.exports = { defaultTrust, trustFor, byteList, bytes, kind }

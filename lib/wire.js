@@ -1,0 +1,150 @@
+'use strict'
+// The packed form in which requests and completions cross, many at a time. Little-endian; `src/node/wire.rs` is the
+// other side and is changed together with this file.
+
+/** What a completion is; the first byte of its frame. */
+const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7 }
+
+const START = 16 * 1024
+
+/** Collects the requests of one tick. */
+class Batch {
+  #buffer = Buffer.allocUnsafeSlow(START)
+  #length = 0
+
+  get isEmpty() {
+    return this.#length === 0
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} client
+   * @param {{ host: string, port: number, path: string }} target
+   * @param {string} method
+   * @param {string[]} headers Names and values in turn.
+   * @param {Uint8Array | null | { length: number | null }} body Bytes, nothing, or pieces that follow.
+   */
+  add(id, client, target, method, headers, body) {
+    const inline = body instanceof Uint8Array ? body : null
+    let most = 64 + 2 * (method.length + target.host.length + target.path.length)
+    for (const text of headers) most += 4 + text.length
+    this.#reserve(most + (inline?.length ?? 0))
+    this.#u32(id)
+    this.#u32(client)
+    this.#text(method)
+    this.#text(target.host)
+    this.#length = this.#buffer.writeUInt16LE(target.port, this.#length)
+    this.#text(target.path)
+    this.#length = this.#buffer.writeUInt16LE(headers.length / 2, this.#length)
+    for (const text of headers) this.#text(text)
+    if (body === null) {
+      this.#buffer[this.#length++] = 0
+    } else if (inline) {
+      this.#buffer[this.#length++] = 1
+      this.#u32(inline.length)
+      this.#buffer.set(inline, this.#length)
+      this.#length += inline.length
+    } else {
+      this.#buffer[this.#length++] = 2
+      const length = /** @type {{ length: number | null }} */ (body).length
+      const known = length === null ? 0xffff_ffff_ffff_ffffn : BigInt(length)
+      this.#length = this.#buffer.writeBigUInt64LE(known, this.#length)
+    }
+  }
+
+  /** What was collected. Valid until the next `add`. */
+  take() {
+    const taken = this.#buffer.subarray(0, this.#length)
+    this.#length = 0
+    // One large batch is no reason to keep its memory.
+    if (this.#buffer.length > 64 * START) this.#buffer = Buffer.allocUnsafeSlow(START)
+    return taken
+  }
+
+  /** @param {number} value */
+  #u32(value) {
+    this.#length = this.#buffer.writeUInt32LE(value, this.#length)
+  }
+
+  /** @param {string} text */
+  #text(text) {
+    this.#u32(text.length)
+    this.#length += this.#buffer.latin1Write(text, this.#length)
+  }
+
+  /** @param {number} more */
+  #reserve(more) {
+    const needed = this.#length + more
+    if (needed <= this.#buffer.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length))
+    this.#buffer.copy(grown, 0, 0, this.#length)
+    this.#buffer = grown
+  }
+}
+
+/** Reads the frames of one wake-up. */
+class Completions {
+  #large
+  #at = 0
+  #nextLarge = 0
+
+  /** @param {Buffer[]} buffers The packed frames, then the pieces they refer to. */
+  constructor([packed, ...large]) {
+    this.packed = packed
+    this.#large = large
+  }
+
+  get done() {
+    return this.#at >= this.packed.length
+  }
+
+  u8() {
+    return this.packed[this.#at++]
+  }
+
+  u16() {
+    const value = this.packed.readUInt16LE(this.#at)
+    this.#at += 2
+    return value
+  }
+
+  u32() {
+    const value = this.packed.readUInt32LE(this.#at)
+    this.#at += 4
+    return value
+  }
+
+  /** A view of the bytes, which is kept no longer than the batch is of use. */
+  bytes() {
+    const length = this.u32()
+    const start = this.#at
+    this.#at += length
+    return this.packed.subarray(start, this.#at)
+  }
+
+  json() {
+    return JSON.parse(this.bytes().toString())
+  }
+
+  /** The next piece that came apart from the frames. */
+  large() {
+    return this.#large[this.#nextLarge++]
+  }
+}
+
+/**
+ * The names and values of packed headers, in turn. Bytes become characters one to one, as in Node.
+ * @param {Buffer} block
+ */
+function readHeaders(block) {
+  const headers = []
+  for (let at = 0; at < block.length; ) {
+    const length = block.readUInt32LE(at)
+    at += 4
+    headers.push(block.latin1Slice(at, at + length))
+    at += length
+  }
+  return headers
+}
+
+module.exports = { Batch, Completions, Kind, readHeaders }

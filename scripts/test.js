@@ -1,0 +1,25 @@
+'use strict'
+// Runs the suites of `__test__`: all, or those whose names begin with an argument. A pattern that matches nothing would
+// pass, so the files are listed here and counted.
+
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const LEAST = 8
+
+const folder = path.join(__dirname, '..', '__test__')
+const names = process.argv.slice(2)
+const suites = fs
+  .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter(file => /\.test\.m?js$/.test(file))
+  .filter(file => names.length === 0 || names.some(name => path.basename(file).startsWith(name)))
+  .sort()
+
+if (suites.length < (names.length === 0 ? LEAST : 1)) {
+  console.error(`only ${suites.length} suites found in ${folder}`)
+  process.exit(1)
+}
+const files = suites.map(file => path.join(folder, file))
+const { status } = spawnSync(process.execPath, ['--test', ...files], { stdio: 'inherit' })
+process.exit(status ?? 1)

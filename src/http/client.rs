@@ -1,0 +1,220 @@
+//! The client: one policy, one pool, one set of sessions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::uri::{PathAndQuery, Uri};
+
+use crate::pinning::{Host, Observer, PinSet};
+use crate::tls::config::TlsConfig;
+use crate::tls::connect::TlsOrigin;
+use crate::tls::{Failure, Identity, Phase};
+
+use super::connection::{ConnectTimeouts, ConnectionInfo, OnClosed, connect};
+use super::driver::{Driver, Target, within};
+use super::failure::explain;
+use super::pool::{Checkout, Lease, Pool, PoolLimits};
+use super::request::Request;
+use super::response::{BodyLimits, Response, ResponseBody};
+
+/// Origins remembered (with their sessions) although no connection to them is left.
+const ORIGINS: usize = 1024;
+
+/// What a client is made from.
+pub struct ClientOptions {
+    pub tls: TlsConfig,
+    pub pins: Arc<PinSet>,
+    /// The identity to pin and verify instead of the URL's host.
+    pub servername: Option<Host>,
+    /// Whether the TLS configuration offers `h2`.
+    pub http2: bool,
+    pub timeouts: ConnectTimeouts,
+    /// From sending the request to the response's head; `None` is no limit.
+    pub headers_timeout: Option<Duration>,
+    pub body: BodyLimits,
+    pub pool: PoolLimits,
+    pub on_closed: Option<OnClosed>,
+}
+
+/// A client. Cloning it gives another handle on the same pool; the last handle dropped closes it.
+pub struct Client<D: Driver>(Arc<Inner<D>>);
+
+impl<D: Driver> Clone for Client<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<D> {
+    driver: D,
+    options: ClientOptions,
+    origins: Mutex<HashMap<Target, Arc<Origin>>>,
+}
+
+struct Origin {
+    tls: TlsOrigin,
+    pool: Arc<Pool>,
+    /// The `host` header: the URL's host, with the port unless it is 443.
+    authority: String,
+}
+
+impl<D: Driver> Client<D> {
+    #[must_use]
+    pub fn new(driver: D, options: ClientOptions) -> Self {
+        let inner = Arc::new(Inner { driver, options, origins: Mutex::default() });
+        let observer: Arc<dyn Observer> = Arc::clone(&inner) as _;
+        inner.options.pins.observe(Arc::downgrade(&observer));
+        Self(inner)
+    }
+
+    /// Sends a request and waits for the response's head.
+    ///
+    /// # Errors
+    /// The first thing that failed. Nothing of the request has left the machine unless the phase is `request`.
+    pub async fn request(&self, request: Request) -> Result<Response<D>, Failure> {
+        let origin = self.0.origin(&request.target)?;
+        let identity = origin.tls.identity();
+        let (host, port) = (identity.host().to_string(), identity.port());
+        self.0.exchange(&origin, request).await.map_err(|failure| failure.at(&host, port))
+    }
+
+    /// Closes idle connections; those in use are closed when their exchange is over.
+    pub fn close(&self) {
+        let origins = std::mem::take(&mut *self.0.lock());
+        for origin in origins.into_values() {
+            origin.pool.close();
+        }
+    }
+}
+
+impl<D: Driver> Inner<D> {
+    async fn exchange(
+        &self,
+        origin: &Arc<Origin>,
+        request: Request,
+    ) -> Result<Response<D>, Failure> {
+        // Before a packet leaves: a host that the policy does not allow is not even looked up.
+        origin.tls.decide()?;
+        let target = request.target;
+        let mut message = http::Request::new(request.body);
+        *message.method_mut() = request.method;
+        *message.uri_mut() = origin_form(request.path);
+        *message.headers_mut() = request.headers;
+        loop {
+            let mut lease = match origin.pool.checkout().await? {
+                Checkout::Lease(lease) => lease,
+                Checkout::Connect(permit) => {
+                    let options = &self.options;
+                    let made = connect(
+                        &self.driver,
+                        &target,
+                        &origin.tls,
+                        options.timeouts,
+                        options.on_closed.clone(),
+                    );
+                    match made.await {
+                        Ok(connection) => permit.connected(connection),
+                        Err(failure) => {
+                            permit.failed(&failure);
+                            return Err(failure);
+                        }
+                    }
+                }
+            };
+            let Some(connection) = lease.connection() else { continue };
+            let info = Arc::clone(&connection.info);
+            let sent = async { Ok(connection.send(&origin.authority, message).await) };
+            let sent = within(&self.driver, self.options.headers_timeout, sent, || {
+                Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")
+            });
+            match sent.await? {
+                Ok(response) => return Ok(self.response(origin, response, lease, info)),
+                Err(mut error) => match error.take_message() {
+                    // The connection was closed while it was idle, and nothing was written to it.
+                    Some(back) if info.gate.check().is_ok() => message = back,
+                    _ => return Err(explain(error.error(), &info, Phase::Request)),
+                },
+            }
+        }
+    }
+
+    fn response(
+        &self,
+        origin: &Arc<Origin>,
+        response: http::Response<hyper::body::Incoming>,
+        lease: Lease,
+        info: Arc<ConnectionInfo>,
+    ) -> Response<D> {
+        let (head, body) = response.into_parts();
+        let body = ResponseBody::new(
+            body,
+            lease,
+            Arc::clone(&origin.pool),
+            Arc::clone(&info),
+            self.driver.clone(),
+            self.options.body,
+        );
+        Response { head, body, connection: info }
+    }
+
+    fn origin(&self, target: &Target) -> Result<Arc<Origin>, Failure> {
+        let mut origins = self.lock();
+        if let Some(origin) = origins.get(target) {
+            return Ok(Arc::clone(origin));
+        }
+        if origins.len() >= ORIGINS {
+            origins.retain(|_, origin| !origin.pool.is_unused());
+        }
+        let host = self.options.servername.as_ref().unwrap_or(&target.host);
+        let identity = Identity::new(host.clone(), target.port).map_err(|invalid| {
+            Failure::new("ERR_INVALID_URL", Phase::Policy, invalid.to_string())
+        })?;
+        let host = match &target.host {
+            Host::Ip(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+            host => host.to_string(),
+        };
+        let origin = Arc::new(Origin {
+            tls: TlsOrigin::new(&self.options.tls, Arc::clone(&self.options.pins), identity),
+            pool: Arc::new(Pool::new(self.options.pool, self.options.http2)),
+            authority: match target.port {
+                443 => host,
+                port => format!("{host}:{port}"),
+            },
+        });
+        origins.insert(target.clone(), Arc::clone(&origin));
+        Ok(origin)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Arc<Origin>>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Driver> Observer for Inner<D> {
+    /// A changed policy ends what it no longer allows at once, not only at the next request (I4).
+    fn policy_changed(&self) {
+        let origins: Vec<_> = self.lock().values().cloned().collect();
+        // On the driver's threads: verifying anew takes its time, and who replaces a policy should not wait.
+        self.driver.execute(Box::pin(async move {
+            for origin in origins {
+                origin.pool.enforce();
+            }
+        }));
+    }
+}
+
+impl<D> Drop for Inner<D> {
+    fn drop(&mut self) {
+        let origins = std::mem::take(
+            self.origins.get_mut().unwrap_or_else(PoisonError::into_inner),
+        );
+        for origin in origins.into_values() {
+            origin.pool.close();
+        }
+    }
+}
+
+fn origin_form(path: PathAndQuery) -> Uri {
+    Uri::from(path)
+}

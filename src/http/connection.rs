@@ -1,0 +1,214 @@
+//! One connection: dialled, authenticated, ready to carry requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response, header, uri};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+
+use crate::tls::connect::{Negotiated, TlsOrigin};
+use crate::tls::stream::{Gate, PinnedStream};
+use crate::tls::{Failure, Phase};
+
+use super::driver::{Driver, Spawner, Target, within};
+use super::request::RequestBody;
+
+/// HTTP/2 flow-control windows: large enough for a fast link, small enough to hold many streams.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// How long each step of making a connection may take; `None` is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectTimeouts {
+    pub connect: Option<Duration>,
+    pub handshake: Option<Duration>,
+}
+
+/// Called with a connection's number when nothing refers to it any more.
+pub type OnClosed = Arc<dyn Fn(u32) + Send + Sync>;
+
+/// What is known about a connection; its responses keep it.
+pub struct ConnectionInfo {
+    /// Unique within the process, as far as 2³² connections go.
+    pub id: u32,
+    pub remote: SocketAddr,
+    pub negotiated: Negotiated,
+    pub gate: Arc<Gate>,
+    /// The generation of the policy whose outcome has been told to who shows it.
+    announced: AtomicU64,
+    on_closed: Option<OnClosed>,
+}
+
+impl ConnectionInfo {
+    /// Whether the outcome of this generation has yet to be told; true once.
+    pub fn announce(&self, generation: u64) -> bool {
+        self.announced.swap(generation, Ordering::Relaxed) != generation
+    }
+}
+
+impl Drop for ConnectionInfo {
+    fn drop(&mut self) {
+        if let Some(closed) = &self.on_closed {
+            closed(self.id);
+        }
+    }
+}
+
+/// A connection that can take a request. HTTP/2 connections are cloned, one clone a request.
+pub struct Connection {
+    pub info: Arc<ConnectionInfo>,
+    sender: Sender,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// Dials, shakes hands and lets ALPN choose the protocol. A server that was refused because of what an old
+/// session remembered of it gets one full handshake.
+pub async fn connect<D: Driver>(
+    driver: &D,
+    target: &Target,
+    origin: &TlsOrigin,
+    timeouts: ConnectTimeouts,
+    on_closed: Option<OnClosed>,
+) -> Result<Connection, Failure> {
+    let (stream, negotiated, remote) = match authenticate(driver, target, origin, timeouts).await {
+        Err(refused) if refused.resumed => {
+            origin.forget_sessions();
+            authenticate(driver, target, origin, timeouts).await
+        }
+        result => result,
+    }
+    .map_err(|unproved| unproved.failure)?;
+    let info = Arc::new(ConnectionInfo {
+        id: next_id(),
+        remote,
+        gate: Arc::clone(stream.gate()),
+        negotiated,
+        announced: AtomicU64::new(u64::MAX),
+        on_closed,
+    });
+    let sender = if info.negotiated.alpn.as_deref() == Some(b"h2") {
+        let (sender, connection) = http2::Builder::new(Spawner(driver.clone()))
+            .timer(driver.clone())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(stream)
+            .await
+            .map_err(|error| super::failure::explain(&error, &info, Phase::Request))?;
+        driver.execute(Box::pin(async move {
+            let _ = connection.await;
+        }));
+        Sender::Http2(sender)
+    } else {
+        let (sender, connection) = http1::Builder::new()
+            .handshake(stream)
+            .await
+            .map_err(|error| super::failure::explain(&error, &info, Phase::Request))?;
+        driver.execute(Box::pin(async move {
+            let _ = connection.await;
+        }));
+        Sender::Http1(sender)
+    };
+    Ok(Connection { info, sender })
+}
+
+type Authenticated<D> = (PinnedStream<<D as Driver>::Io>, Negotiated, SocketAddr);
+
+async fn authenticate<D: Driver>(
+    driver: &D,
+    target: &Target,
+    origin: &TlsOrigin,
+    timeouts: ConnectTimeouts,
+) -> Result<Authenticated<D>, crate::tls::connect::Unproved> {
+    let (io, remote) = within(driver, timeouts.connect, driver.dial(target), || {
+        Failure::new("ETIMEDOUT", Phase::Connect, "no connection within `connectTimeout`")
+            .syscall("connect")
+    })
+    .await
+    .map_err(|failure| crate::tls::connect::Unproved { failure, resumed: false })?;
+    let (stream, negotiated) = within(driver, timeouts.handshake, origin.handshake(io), || {
+        Failure::new(
+            "ERR_TLS_HANDSHAKE_TIMEOUT",
+            Phase::Handshake,
+            "the TLS handshake was not done within `handshakeTimeout`",
+        )
+        .into()
+    })
+    .await?;
+    Ok((stream, negotiated, remote))
+}
+
+impl Connection {
+    /// Whether it can carry a request now, and its server satisfies the policy in force.
+    pub fn usable(&self) -> bool {
+        let alive = match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        };
+        alive && self.info.gate.enforce()
+    }
+
+    /// Another handle on a multiplexed connection; `None` for HTTP/1.1, which takes one request at a time.
+    pub fn share(&self) -> Option<Self> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => {
+                Some(Self { info: Arc::clone(&self.info), sender: Sender::Http2(sender.clone()) })
+            }
+        }
+    }
+
+    pub fn is_multiplexed(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// Waits until the last exchange is over and the next may begin.
+    pub async fn ready(&mut self) -> bool {
+        let ready = match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http2(sender) => sender.ready().await,
+        };
+        ready.is_ok()
+    }
+
+    /// Sends a request in the form its protocol wants. The error holds the request if nothing of it was sent.
+    pub async fn send(
+        &mut self,
+        authority: &str,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                if !request.headers().contains_key(header::HOST) {
+                    if let Ok(value) = header::HeaderValue::from_str(authority) {
+                        request.headers_mut().insert(header::HOST, value);
+                    }
+                }
+                sender.try_send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                let host = request.headers_mut().remove(header::HOST);
+                let authority =
+                    host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(authority);
+                let mut parts = request.uri().clone().into_parts();
+                parts.scheme = Some(uri::Scheme::HTTPS);
+                parts.authority = uri::Authority::try_from(authority).ok();
+                if let Ok(uri) = uri::Uri::from_parts(parts) {
+                    *request.uri_mut() = uri;
+                }
+                sender.try_send_request(request).await
+            }
+        }
+    }
+}
+
+fn next_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

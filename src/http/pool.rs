@@ -1,0 +1,323 @@
+//! The connections of one origin: idle ones to reuse, one to multiplex on, and who waits for which.
+//!
+//! A connection leaves the pool only if its server satisfies the policy in force at that moment.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::tls::Failure;
+
+use super::connection::Connection;
+
+/// How many connections an origin may have, and how long one may be idle.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// HTTP/1.1 connections at once; further requests wait.
+    pub connections: usize,
+    pub keep_alive: Duration,
+}
+
+/// The pool of one origin.
+pub struct Pool {
+    limits: PoolLimits,
+    /// ALPN may choose HTTP/2, so the first connection decides before others are made.
+    may_multiplex: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Idle>,
+    shared: Option<Shared>,
+    /// HTTP/1.1 connections in use, idle or being made.
+    live: usize,
+    connecting: usize,
+    /// A server that chose HTTP/1.1 once is taken to speak nothing else: its connections are made side by side.
+    speaks_http1: bool,
+    waiters: VecDeque<oneshot::Sender<Turn>>,
+    reaping: bool,
+    closed: bool,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+struct Shared {
+    connection: Connection,
+    streams: usize,
+    since: Instant,
+}
+
+/// What a waiting request is woken with.
+enum Turn {
+    Lease(Lease),
+    Retry,
+    Failed(Failure),
+}
+
+/// The answer to a request for a connection.
+pub enum Checkout {
+    Lease(Lease),
+    /// None is free, and one more may be made.
+    Connect(Permit),
+}
+
+/// The right to use a connection for one request. Dropped without [`Lease::reuse`], the connection is closed.
+pub struct Lease {
+    pool: Arc<Pool>,
+    connection: Option<Connection>,
+}
+
+/// The right to make one connection.
+pub struct Permit {
+    pool: Arc<Pool>,
+    used: bool,
+}
+
+impl Pool {
+    #[must_use]
+    pub fn new(limits: PoolLimits, may_multiplex: bool) -> Self {
+        Self { limits, may_multiplex, state: Mutex::new(State::default()) }
+    }
+
+    /// A connection to use, or the right to make one, as soon as either is to be had.
+    ///
+    /// # Errors
+    /// The failure of the connection attempt that this request was waiting for.
+    pub async fn checkout(self: &Arc<Self>) -> Result<Checkout, Failure> {
+        loop {
+            let turn = {
+                let mut state = self.lock();
+                if let Some(checkout) = self.at_once(&mut state) {
+                    return Ok(checkout);
+                }
+                let (sender, turn) = oneshot::channel();
+                state.waiters.push_back(sender);
+                turn
+            };
+            match turn.await {
+                Ok(Turn::Lease(lease)) => match lease.connection.as_ref() {
+                    Some(connection) if connection.usable() => return Ok(Checkout::Lease(lease)),
+                    _ => {}
+                },
+                Ok(Turn::Failed(failure)) => return Err(failure),
+                Ok(Turn::Retry) | Err(_) => {}
+            }
+        }
+    }
+
+    fn at_once(self: &Arc<Self>, state: &mut State) -> Option<Checkout> {
+        if state.shared.as_ref().is_some_and(|shared| !shared.connection.usable()) {
+            state.shared = None;
+        }
+        if let Some(shared) = &mut state.shared {
+            if let Some(connection) = shared.connection.share() {
+                shared.streams += 1;
+                return Some(Checkout::Lease(self.lease(connection)));
+            }
+        }
+        while let Some(idle) = state.idle.pop() {
+            if idle.since.elapsed() < self.limits.keep_alive && idle.connection.usable() {
+                return Some(Checkout::Lease(self.lease(idle.connection)));
+            }
+            state.live = state.live.saturating_sub(1);
+        }
+        let undecided = self.may_multiplex && !state.speaks_http1;
+        if state.live >= self.limits.connections || (undecided && state.connecting > 0) {
+            return None;
+        }
+        state.live += 1;
+        state.connecting += 1;
+        Some(Checkout::Connect(Permit { pool: Arc::clone(self), used: false }))
+    }
+
+    fn lease(self: &Arc<Self>, connection: Connection) -> Lease {
+        Lease { pool: Arc::clone(self), connection: Some(connection) }
+    }
+
+    /// Closes what is idle too long. Returns when to look again, `None` when nothing is idle.
+    pub fn reap(&self) -> Option<Duration> {
+        let mut state = self.lock();
+        let keep_alive = self.limits.keep_alive;
+        let before = state.idle.len();
+        state.idle.retain(|idle| idle.since.elapsed() < keep_alive && idle.connection.usable());
+        state.live = state.live.saturating_sub(before - state.idle.len());
+        if state.shared.as_ref().is_some_and(|shared| {
+            !shared.connection.usable()
+                || (shared.streams == 0 && shared.since.elapsed() >= keep_alive)
+        }) {
+            state.shared = None;
+        }
+        let oldest = state.idle.iter().map(|idle| idle.since).min();
+        let shared = state.shared.as_ref().map(|shared| shared.since);
+        let next = oldest.into_iter().chain(shared).min().map(|since| {
+            // A multiplexed connection in use has an old `since`; look again after a whole period.
+            let left = keep_alive.saturating_sub(since.elapsed());
+            if left.is_zero() { keep_alive } else { left }
+        });
+        state.reaping = next.is_some();
+        next
+    }
+
+    /// Whether somebody has to start reaping; true at most once until [`Self::reap`] finds nothing idle.
+    pub fn needs_reaper(&self) -> bool {
+        let mut state = self.lock();
+        !std::mem::replace(&mut state.reaping, true)
+    }
+
+    /// Drops every connection that the policy no longer allows, in use or not.
+    pub fn enforce(&self) {
+        let mut state = self.lock();
+        let before = state.idle.len();
+        state.idle.retain(|idle| idle.connection.usable());
+        state.live = state.live.saturating_sub(before - state.idle.len());
+        if state.shared.as_ref().is_some_and(|shared| !shared.connection.usable()) {
+            state.shared = None;
+        }
+    }
+
+    /// Whether there is nothing here worth keeping the origin for.
+    pub fn is_unused(&self) -> bool {
+        let state = self.lock();
+        state.live == 0 && state.shared.is_none() && state.waiters.is_empty()
+    }
+
+    /// Closes idle connections now and the others when their exchange is over.
+    pub fn close(&self) {
+        let (idle, shared) = {
+            let mut state = self.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.idle), state.shared.take())
+        };
+        drop((idle, shared));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Gives a turn to the first waiter that is still there.
+    fn wake(&mut self, mut turn: Turn) -> Option<Turn> {
+        while let Some(waiter) = self.waiters.pop_front() {
+            match waiter.send(turn) {
+                Ok(()) => return None,
+                Err(back) => turn = back,
+            }
+        }
+        Some(turn)
+    }
+}
+
+impl Lease {
+    /// The leased connection; `None` only after it has been given back.
+    pub fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+
+    /// Gives the connection back once its exchange is over. Returns whether it is idle now.
+    pub fn reuse(mut self) -> bool {
+        let Some(connection) = self.connection.take() else { return false };
+        if connection.is_multiplexed() {
+            self.pool.end_stream(&connection);
+            return true;
+        }
+        let mut state = self.pool.lock();
+        if state.closed {
+            state.live = state.live.saturating_sub(1);
+            return false;
+        }
+        let lease = Lease { pool: Arc::clone(&self.pool), connection: Some(connection) };
+        match state.wake(Turn::Lease(lease)) {
+            Some(Turn::Lease(mut lease)) => {
+                if let Some(connection) = lease.connection.take() {
+                    state.idle.push(Idle { connection, since: Instant::now() });
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Pool {
+    fn end_stream(&self, connection: &Connection) {
+        let mut state = self.lock();
+        if let Some(shared) = &mut state.shared {
+            if shared.connection.info.id == connection.info.id {
+                shared.streams = shared.streams.saturating_sub(1);
+                shared.since = Instant::now();
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if connection.is_multiplexed() {
+            self.pool.end_stream(&connection);
+            return;
+        }
+        drop(connection);
+        let mut state = self.pool.lock();
+        state.live = state.live.saturating_sub(1);
+        state.wake(Turn::Retry);
+    }
+}
+
+impl Permit {
+    /// The connection was made: the caller's lease on it. A multiplexed one serves all who wait.
+    pub fn connected(mut self, connection: Connection) -> Lease {
+        self.used = true;
+        let mut state = self.pool.lock();
+        state.connecting = state.connecting.saturating_sub(1);
+        if let Some(shared) = connection.share() {
+            state.live = state.live.saturating_sub(1);
+            if !state.closed {
+                state.shared = Some(Shared { connection: shared, streams: 1, since: Instant::now() });
+            }
+        } else {
+            state.speaks_http1 = true;
+        }
+        for waiter in std::mem::take(&mut state.waiters) {
+            let _ = waiter.send(Turn::Retry);
+        }
+        drop(state);
+        self.pool.lease(connection)
+    }
+
+    /// The connection could not be made; who waited for it alone gets the same answer.
+    pub fn failed(mut self, failure: &Failure) {
+        self.used = true;
+        let mut state = self.pool.lock();
+        state.connecting = state.connecting.saturating_sub(1);
+        state.live = state.live.saturating_sub(1);
+        if state.live == 0 {
+            for waiter in std::mem::take(&mut state.waiters) {
+                let _ = waiter.send(Turn::Failed(failure.clone()));
+            }
+        } else {
+            state.wake(Turn::Retry);
+        }
+    }
+}
+
+impl Drop for Permit {
+    /// The request that was making the connection was aborted: the next one takes over.
+    fn drop(&mut self) {
+        if self.used {
+            return;
+        }
+        let mut state = self.pool.lock();
+        state.connecting = state.connecting.saturating_sub(1);
+        state.live = state.live.saturating_sub(1);
+        state.wake(Turn::Retry);
+    }
+}

@@ -1,0 +1,130 @@
+//! A response whose body is read at the reader's pace, within limits.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use std::pin::Pin;
+
+use crate::tls::{Failure, Phase};
+
+use super::connection::ConnectionInfo;
+use super::driver::{Driver, within};
+use super::failure::explain;
+use super::pool::{Lease, Pool};
+
+/// Limits on a response's body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Between two pieces of the body; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// In bytes; `None` is no limit.
+    pub size: Option<u64>,
+}
+
+/// A response's head and the body to come.
+pub struct Response<D> {
+    pub head: http::response::Parts,
+    pub body: ResponseBody<D>,
+    pub connection: Arc<ConnectionInfo>,
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Frame {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// The body. Dropped before its end, its connection is closed (HTTP/1.1) or its stream reset (HTTP/2).
+pub struct ResponseBody<D> {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    pool: Arc<Pool>,
+    connection: Arc<ConnectionInfo>,
+    driver: D,
+    limits: BodyLimits,
+    received: u64,
+}
+
+impl<D: Driver> ResponseBody<D> {
+    pub(super) fn new(
+        incoming: Incoming,
+        lease: Lease,
+        pool: Arc<Pool>,
+        connection: Arc<ConnectionInfo>,
+        driver: D,
+        limits: BodyLimits,
+    ) -> Self {
+        Self { incoming, lease: Some(lease), pool, connection, driver, limits, received: 0 }
+    }
+
+    /// The next piece, within the body's timeout; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection broke off, a limit was passed or the policy refused the connection meanwhile.
+    pub async fn next(&mut self) -> Result<Option<Frame>, Failure> {
+        let driver = self.driver.clone();
+        let limit = self.limits.timeout;
+        let next = std::future::poll_fn(|cx| self.poll_next(cx));
+        within(&driver, limit, next, || {
+            Failure::new("ETIMEDOUT", Phase::Body, "nothing of the body within `bodyTimeout`")
+        })
+        .await
+    }
+
+    /// The next piece if it is here already.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Failure>> {
+        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            None => return Poll::Ready(Ok(None)),
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                return Poll::Ready(Err(explain(&error, &self.connection, Phase::Body)));
+            }
+        };
+        Poll::Ready(match frame.into_data() {
+            Ok(data) => {
+                self.received += data.len() as u64;
+                match self.limits.size {
+                    Some(most) if self.received > most => Err(Failure::new(
+                        "ERR_HTTP_RESPONSE_TOO_LARGE",
+                        Phase::Body,
+                        format!("the body is larger than `maxResponseSize` ({most} bytes)"),
+                    )),
+                    _ => Ok(Some(Frame::Data(data))),
+                }
+            }
+            Err(frame) => Ok(frame.into_trailers().ok().map(Frame::Trailers)),
+        })
+    }
+
+    /// The length that the head announced, if it did.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        self.incoming.size_hint().exact()
+    }
+
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// After the end: gives the connection back for the next request.
+    pub async fn finish(mut self) {
+        let Some(mut lease) = self.lease.take() else { return };
+        let Some(connection) = lease.connection() else { return };
+        if connection.ready().await && lease.reuse() && self.pool.needs_reaper() {
+            self.driver.execute(Box::pin(reap(Arc::clone(&self.pool), self.driver.clone())));
+        }
+    }
+}
+
+async fn reap(pool: Arc<Pool>, driver: impl Driver) {
+    while let Some(wait) = pool.reap() {
+        driver.sleep(wait).await;
+    }
+}

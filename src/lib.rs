@@ -1,0 +1,20 @@
+//! TLS certificate and public-key pinning for Node.js.
+//!
+//! # Layout
+//!
+//! Dependencies point one way: [`pinning`] ← [`tls`] ← [`http`] ← `node`.
+//!
+//! - [`pinning`]: pins, host patterns, policies. Pure decisions: no I/O, no clock.
+//! - [`tls`]: rustls with a verifier that lets the pins take part in path building, and the stream that
+//!   refuses to carry a byte to a server which does not satisfy the policy in force.
+//! - [`http`]: a client over that stream, generic over what drives a connection.
+//! - `node`: the only place that names Node-API (feature `node`).
+
+#[forbid(unsafe_code)]
+pub mod pinning;
+#[forbid(unsafe_code)]
+pub mod tls;
+#[forbid(unsafe_code)]
+pub mod http;
+#[cfg(feature = "node")]
+pub mod node;

@@ -1,0 +1,222 @@
+//! The options of a client, as they come from `lib/client.js`, and the handle that JavaScript keeps.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+
+use crate::http::client::{Client, ClientOptions};
+use crate::http::connection::ConnectTimeouts;
+use crate::http::pool::PoolLimits;
+use crate::http::response::BodyLimits;
+use crate::http::tokio_driver::{Addresses, Family, TokioDriver};
+use crate::pinning::Host;
+use crate::tls::config::{ClientIdentity, TlsConfig, TlsOptions, Version, crls};
+use crate::tls::path::Trust;
+use crate::tls::{Failure, Phase};
+
+use super::failure;
+use super::pins::NativePinSet;
+use super::port::{Port, Shared};
+use super::runtime;
+use super::trust::NativeTrust;
+use super::wire::Kind;
+
+/// The options of a client, checked and made plain by JavaScript. Times in milliseconds, 0 for no limit.
+#[napi(object)]
+pub struct NativeOptions {
+    pub crl: Vec<Uint8Array>,
+    pub cert: Vec<Uint8Array>,
+    pub key: Option<Uint8Array>,
+    pub pfx: Option<Uint8Array>,
+    pub passphrase: Option<String>,
+    pub servername: Option<String>,
+    pub min_version: Option<String>,
+    pub max_version: Option<String>,
+    pub allow_h2: bool,
+    pub family: u32,
+    pub local_address: Option<String>,
+    pub connect_timeout: f64,
+    pub handshake_timeout: f64,
+    pub headers_timeout: f64,
+    pub body_timeout: f64,
+    pub keep_alive_timeout: f64,
+    pub max_response_size: f64,
+    pub connections: u32,
+}
+
+/// A client that lives as long as its JavaScript object.
+#[napi]
+pub struct NativeClient {
+    id: u32,
+    shared: Weak<Shared>,
+}
+
+#[napi]
+impl Port {
+    /// Makes a client. `trust` is what paths end at; without it the pins are the only trust. A string is the
+    /// error, as JSON.
+    #[napi(catch_unwind)]
+    pub fn client(
+        &self,
+        id: u32,
+        options: NativeOptions,
+        pins: &NativePinSet,
+        trust: Option<&NativeTrust>,
+    ) -> Result<Either<NativeClient, String>> {
+        let parts = match parts(options, pins, trust, self.shared()) {
+            Ok(parts) => parts,
+            Err(failure) => return Ok(Either::B(failure::to_json(&failure).to_string())),
+        };
+        let (addresses, options) = parts;
+        let driver = TokioDriver::new(runtime::handle()?, addresses);
+        self.shared().add_client(id, Client::new(driver, options));
+        Ok(Either::A(NativeClient { id, shared: Arc::downgrade(self.shared()) }))
+    }
+
+    /// Looks at a server without trusting it; the answer is an `Inspected` completion.
+    #[napi(catch_unwind)]
+    pub fn inspect(
+        &self,
+        id: u32,
+        host: String,
+        port: u16,
+        options: NativeOptions,
+        trust: &NativeTrust,
+    ) -> Result<()> {
+        let trust = Arc::clone(trust.store());
+        let shared = Arc::clone(self.shared());
+        let driver = TokioDriver::new(runtime::handle()?, Addresses::default());
+        self.shared().start(id, async move {
+            let looked = super::inspect::run(&driver, &host, port, options, trust).await;
+            match looked {
+                Ok(value) => shared.push(|packed, _| {
+                    packed.frame(Kind::Inspected, id).bytes(value.to_string().as_bytes());
+                }),
+                Err(failure) => shared.fail(id, &failure),
+            }
+        })
+    }
+}
+
+#[napi]
+impl NativeClient {
+    /// Closes the client's connections; those in use when their exchange is over.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.remove_client(self.id);
+        }
+    }
+}
+
+impl Drop for NativeClient {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn parts(
+    options: NativeOptions,
+    pins: &NativePinSet,
+    trust: Option<&NativeTrust>,
+    shared: &Arc<Shared>,
+) -> std::result::Result<(Addresses, ClientOptions), Failure> {
+    let servername = options.servername.as_deref().map(Host::parse).transpose();
+    let servername =
+        servername.map_err(|error| invalid(format!("servername {error}")))?;
+    let local = match &options.local_address {
+        None => None,
+        Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
+            invalid(format!("localAddress must be an IP address, not {text:?}"))
+        })?),
+    };
+    let family = match options.family {
+        4 => Family::V4,
+        6 => Family::V6,
+        _ => Family::Any,
+    };
+    let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
+    let closed = Arc::downgrade(shared);
+    let client = ClientOptions {
+        pins: Arc::clone(pins.set()),
+        servername,
+        http2: options.allow_h2,
+        timeouts: timeouts(&options),
+        headers_timeout: limit(options.headers_timeout),
+        body: BodyLimits {
+            timeout: limit(options.body_timeout),
+            size: bytes(options.max_response_size),
+        },
+        pool: PoolLimits {
+            connections: match options.connections {
+                0 => usize::MAX,
+                most => most as usize,
+            },
+            keep_alive: limit(options.keep_alive_timeout).unwrap_or(Duration::MAX),
+        },
+        on_closed: Some(Arc::new(move |connection| {
+            if let Some(shared) = closed.upgrade() {
+                shared.push(|packed, _| {
+                    packed.frame(Kind::ConnectionClosed, connection);
+                });
+            }
+        })),
+        tls: tls(options, trust)?,
+    };
+    Ok((Addresses { family, local }, client))
+}
+
+/// The TLS part of the options.
+pub fn tls(options: NativeOptions, trust: Trust) -> std::result::Result<TlsConfig, Failure> {
+    let mut tls = TlsOptions::new(trust);
+    tls.crls = crls(&options.crl)?;
+    if let Some(version) = &options.min_version {
+        tls.min_version = Version::parse(version, "minVersion")?;
+    }
+    if let Some(version) = &options.max_version {
+        tls.max_version = Version::parse(version, "maxVersion")?;
+    }
+    tls.client = match (options.pfx, options.key) {
+        (Some(pfx), _) => {
+            Some(ClientIdentity::from_pfx(&pfx, options.passphrase.as_deref().unwrap_or(""))?)
+        }
+        (None, Some(key)) => Some(ClientIdentity::new(&options.cert, &key)?),
+        (None, None) => None,
+    };
+    tls.alpn = if options.allow_h2 {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    } else {
+        vec![b"http/1.1".to_vec()]
+    };
+    TlsConfig::new(tls)
+}
+
+/// How long connecting may take.
+pub fn timeouts(options: &NativeOptions) -> ConnectTimeouts {
+    ConnectTimeouts {
+        connect: limit(options.connect_timeout),
+        handshake: limit(options.handshake_timeout),
+    }
+}
+
+fn limit(milliseconds: f64) -> Option<Duration> {
+    (milliseconds > 0.0)
+        .then(|| Duration::try_from_secs_f64(milliseconds / 1000.0).ok())
+        .flatten()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "JavaScript has checked that it is a safe integer"
+)]
+fn bytes(most: f64) -> Option<u64> {
+    (most >= 0.0 && most.is_finite()).then_some(most as u64)
+}
+
+fn invalid(message: String) -> Failure {
+    Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, message)
+}

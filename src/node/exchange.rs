@@ -1,0 +1,226 @@
+//! One request on the native side: sends it, packs the answer, feeds the body at the reader's pace.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_immediate;
+use http::HeaderMap;
+use hyper::ext::ReasonPhrase;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::http::client::Client;
+use crate::http::connection::ConnectionInfo;
+use crate::http::request::Request;
+use crate::http::response::{Frame, Response, ResponseBody};
+use crate::http::tokio_driver::TokioDriver;
+use crate::tls::Failure;
+use crate::tls::verified::{Excused, Step, Verified};
+
+use super::failure;
+use super::port::Shared;
+use super::wire::Kind;
+
+/// A body up to this size that is complete by the time the head is sent comes along with it.
+const INLINE: usize = 64 * 1024;
+/// A piece of a body is sent when it has grown to this size, or when nothing more has arrived.
+const PIECE: usize = 256 * 1024;
+/// Pieces from this size on are handed over apart from the packed frames, which saves a copy.
+const LARGE: usize = 16 * 1024;
+
+/// Whose request it is.
+pub struct Exchange {
+    pub shared: Arc<Shared>,
+    pub id: u32,
+    pub wanted: Arc<Notify>,
+}
+
+/// Runs a request to its end. Dropped, it stops at once and takes its connection with it.
+pub async fn run(exchange: Exchange, client: Client<TokioDriver>, request: Request) {
+    match client.request(request).await {
+        Ok(response) => exchange.answer(response).await,
+        Err(failure) => exchange.shared.fail(exchange.id, &failure),
+    }
+    exchange.shared.finished(exchange.id);
+}
+
+/// How much of the body has been read.
+#[derive(Default)]
+struct Gathered {
+    data: BytesMut,
+    trailers: Option<HeaderMap>,
+    end: bool,
+}
+
+impl Exchange {
+    async fn answer(&self, response: Response<TokioDriver>) {
+        let Response { head, mut body, connection } = response;
+        self.announce(&connection);
+        let mut gathered = Gathered::default();
+        if let Err(failure) = gathered.what_is_here(&mut body, INLINE) {
+            return self.shared.fail(self.id, &located(failure, &connection));
+        }
+        let end = gathered.end;
+        let mut body = Some(body);
+        let mut release = None;
+        if end {
+            // Before JavaScript hears of it, so that its next request finds the connection free.
+            let mut finish = Box::pin(finish(body.take()));
+            if poll_immediate(&mut finish).await.is_none() {
+                release = Some(finish);
+            }
+        }
+        let reason = head.extensions.get::<ReasonPhrase>();
+        let reason = reason.map_or_else(
+            || head.status.canonical_reason().unwrap_or_default().as_bytes(),
+            ReasonPhrase::as_bytes,
+        );
+        let trailers = gathered.trailers.take().unwrap_or_default();
+        let data = gathered.data.split().freeze();
+        self.shared.push(|packed, _| {
+            packed
+                .frame(Kind::Head, self.id)
+                .u32(connection.id)
+                .u16(head.status.as_u16())
+                .u8(u8::from(end))
+                .bytes(reason)
+                .headers(&head.headers)
+                .bytes(&data)
+                .headers(&trailers);
+        });
+        if let Some(release) = release {
+            release.await;
+        }
+        if let Some(body) = body {
+            self.stream(body, &connection).await;
+        }
+    }
+
+    /// The rest of a body: one piece read ahead, sent when it is asked for.
+    async fn stream(&self, mut body: ResponseBody<TokioDriver>, connection: &ConnectionInfo) {
+        loop {
+            let mut gathered = Gathered::default();
+            let mut result = gathered.at_least_something(&mut body).await;
+            self.wanted.notified().await;
+            if result.is_ok() && !gathered.end {
+                result = gathered.what_is_here(&mut body, PIECE);
+            }
+            if let Err(failure) = result {
+                return self.shared.fail(self.id, &located(failure, connection));
+            }
+            let Gathered { data, trailers, end } = gathered;
+            let trailers = trailers.unwrap_or_default();
+            if end {
+                let mut finish = Box::pin(finish(Some(body)));
+                let released = poll_immediate(&mut finish).await.is_some();
+                self.piece(data.freeze(), true, &trailers);
+                if !released {
+                    finish.await;
+                }
+                return;
+            }
+            self.piece(data.freeze(), false, &trailers);
+        }
+    }
+
+    fn piece(&self, data: Bytes, last: bool, trailers: &HeaderMap) {
+        self.shared.push(|packed, large| {
+            packed.frame(Kind::Chunk, self.id).u8(u8::from(last)).headers(trailers);
+            if data.len() >= LARGE {
+                large.push(data);
+                packed.u8(1);
+            } else {
+                packed.u8(0).bytes(&data);
+            }
+        });
+    }
+
+    /// Tells JavaScript once what a connection is, and again if a change of policy changed what it rests on.
+    fn announce(&self, connection: &ConnectionInfo) {
+        let verified = connection.gate.verified();
+        if !connection.announce(verified.generation) {
+            return;
+        }
+        let text = describe(connection, &verified).to_string();
+        self.shared.push(|packed, _| {
+            packed.frame(Kind::Connection, self.id).u32(connection.id).bytes(text.as_bytes());
+        });
+    }
+}
+
+async fn finish(body: Option<ResponseBody<TokioDriver>>) {
+    if let Some(body) = body {
+        body.finish().await;
+    }
+}
+
+impl Gathered {
+    /// Reads what has arrived, up to about `most` bytes.
+    fn what_is_here(
+        &mut self,
+        body: &mut ResponseBody<TokioDriver>,
+        most: usize,
+    ) -> Result<(), Failure> {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        while self.data.len() < most && !self.end {
+            if body.is_end() {
+                self.end = true;
+                break;
+            }
+            match body.poll_next(&mut cx) {
+                Poll::Ready(frame) => self.add(frame?),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn at_least_something(
+        &mut self,
+        body: &mut ResponseBody<TokioDriver>,
+    ) -> Result<(), Failure> {
+        while self.data.is_empty() && !self.end {
+            self.add(body.next().await?);
+        }
+        self.what_is_here(body, PIECE)
+    }
+
+    fn add(&mut self, frame: Option<Frame>) {
+        match frame {
+            None => self.end = true,
+            Some(Frame::Data(data)) => self.data.extend_from_slice(&data),
+            Some(Frame::Trailers(trailers)) => self.trailers = Some(trailers),
+        }
+    }
+}
+
+fn located(failure: Failure, connection: &ConnectionInfo) -> Failure {
+    let identity = connection.gate.identity();
+    failure.at(&identity.host().to_string(), identity.port())
+}
+
+/// What `response.tls` shows.
+fn describe(connection: &ConnectionInfo, verified: &Verified) -> serde_json::Value {
+    let entry = verified.entry.as_deref();
+    let path: Vec<_> =
+        verified.path.iter().map(Step::describe).map(|info| failure::certificate(&info)).collect();
+    json!({
+        "protocol": connection.negotiated.protocol,
+        "cipher": connection.negotiated.cipher,
+        "group": connection.negotiated.group,
+        "alpn": connection.negotiated.alpn.as_deref().map(String::from_utf8_lossy),
+        "resumed": connection.negotiated.resumed,
+        "remoteAddress": connection.remote.ip().to_string(),
+        "remotePort": connection.remote.port(),
+        "pattern": entry.and_then(|entry| entry.pattern()).map(ToString::to_string),
+        "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),
+        "path": path,
+        "excused": verified.excused.as_ref().map(Excused::as_str),
+        "expected": entry.map(|entry| {
+            entry.rules().iter().map(ToString::to_string).collect::<Vec<_>>()
+        }),
+        "host": connection.gate.identity().host().to_string(),
+        "port": connection.gate.identity().port(),
+    })
+}

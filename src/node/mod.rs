@@ -1,0 +1,16 @@
+//! The glue to Node-API, and the only place that names it.
+//!
+//! - [`port`]: one JavaScript thread's way in and out, by the batch; [`wire`]: the packed form
+//! - [`client`], [`exchange`]: a client's options, one request under way
+//! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
+//! - [`failure`]: errors as data; [`runtime`]: the native threads
+
+pub mod client;
+pub mod exchange;
+pub mod failure;
+pub mod inspect;
+pub mod pins;
+pub mod port;
+pub mod runtime;
+pub mod trust;
+pub mod wire;

@@ -1,0 +1,161 @@
+//! Pins and policies as JavaScript holds them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+use serde_json::{Value, json};
+
+use crate::pinning::{
+    Algorithm, Host, Invalid, Material, PinSet, Pin, Policy, Role, Rule, Target, parse_text,
+};
+
+use super::failure::{invalid, outcome};
+
+/// A live policy.
+#[napi]
+pub struct NativePinSet {
+    set: Arc<PinSet>,
+}
+
+impl NativePinSet {
+    pub fn set(&self) -> &Arc<PinSet> {
+        &self.set
+    }
+}
+
+#[napi]
+impl NativePinSet {
+    /// Replaces the whole policy or, if the text is not a valid one, nothing.
+    #[napi(catch_unwind)]
+    pub fn replace(&self, policy: String) -> String {
+        outcome(Policy::from_json(&policy).map_err(|error| invalid(&error)).map(|policy| {
+            self.set.replace(policy);
+            Value::Null
+        }))
+    }
+
+    /// The policy in force, in canonical form.
+    #[napi(catch_unwind)]
+    pub fn to_json(&self) -> String {
+        self.set.current().policy.to_json().to_string()
+    }
+
+    /// What is valid in the policy and still unwise.
+    #[napi(catch_unwind)]
+    pub fn warnings(&self) -> String {
+        let warnings = self.set.current().policy.warnings(now());
+        let warnings = warnings.iter().map(|warning| {
+            json!({ "code": warning.code, "place": warning.place, "message": warning.message })
+        });
+        Value::from_iter(warnings).to_string()
+    }
+
+    /// The entry for a host, or null.
+    #[napi(catch_unwind)]
+    pub fn entry(&self, host: String, port: u16) -> String {
+        let found = Host::parse(&host).map_err(|error| invalid(&error)).map(|host| {
+            let snapshot = self.set.current();
+            snapshot.policy.entry(&host, port).map(|entry| {
+                json!({
+                    "pattern": entry.pattern().map(ToString::to_string),
+                    "pins": pins(entry.rules(), Role::Any),
+                    "leaf": pins(entry.rules(), Role::Leaf),
+                    "ca": pins(entry.rules(), Role::Ca),
+                    "expires": entry.expires(),
+                    "expired": entry.is_expired(now()),
+                    "mode": match entry.mode() {
+                        crate::pinning::Mode::Enforce => "enforce",
+                        crate::pinning::Mode::Report => "report",
+                    },
+                    "onExpiry": match entry.on_expiry() {
+                        crate::pinning::OnExpiry::Deny => "deny",
+                        crate::pinning::OnExpiry::Allow => "allow",
+                    },
+                })
+            })
+        });
+        outcome(found)
+    }
+}
+
+/// Makes a pin set of a policy's text. A string is the error, as JSON.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn pin_set(policy: String) -> Either<NativePinSet, String> {
+    match Policy::from_json(&policy) {
+        Ok(policy) => Either::A(NativePinSet { set: Arc::new(PinSet::new(policy)) }),
+        Err(error) => Either::B(invalid(&error).to_string()),
+    }
+}
+
+/// The pins in a text.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn parse_pins(text: String) -> String {
+    let pins = parse_text(&text).map(|rules| rules.iter().map(describe).collect::<Vec<_>>());
+    outcome(pins.map_err(|error| invalid(&error)))
+}
+
+/// The pin of a certificate, key or request in PEM or DER.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn pin_of(material: Uint8Array, target: String, algorithm: String) -> String {
+    outcome(pin(&material, &target, &algorithm).map_err(|error| invalid(&error)))
+}
+
+/// What PEM or DER bytes hold: `certificate`, `key` or `request`.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn kind_of(material: Uint8Array) -> String {
+    let kind = Material::parse(&material).map(|material| match material {
+        Material::Certificate(_) => "certificate",
+        Material::PublicKey(_) => "key",
+        Material::Request(_) => "request",
+    });
+    outcome(kind.map_err(|error| invalid(&error)))
+}
+
+fn pin(material: &[u8], target: &str, algorithm: &str) -> std::result::Result<Value, Invalid> {
+    let target = match target {
+        "certificate" => Target::Certificate,
+        _ => Target::Spki,
+    };
+    let algorithm = match algorithm {
+        "sha512" => Algorithm::Sha512,
+        _ => Algorithm::Sha256,
+    };
+    let pin = Material::parse(material)?.pin(target, algorithm)?;
+    Ok(describe(&Rule { pin, role: Role::Any }))
+}
+
+fn describe(rule: &Rule) -> Value {
+    json!({
+        "target": match rule.pin.target() {
+            Target::Spki => "spki",
+            Target::Certificate => "certificate",
+        },
+        "algorithm": match rule.pin.algorithm() {
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Sha512 => "sha512",
+        },
+        "digest": data_encoding::HEXLOWER.encode(rule.pin.digest()),
+        "role": match rule.role {
+            Role::Any => "any",
+            Role::Leaf => "leaf",
+            Role::Ca => "ca",
+        },
+        "text": rule.pin.to_string(),
+    })
+}
+
+fn pins(rules: &[Rule], role: Role) -> Vec<String> {
+    let of_role = rules.iter().filter(|rule| rule.role == role);
+    of_role.map(|rule| &rule.pin).map(Pin::to_string).collect()
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,135 @@
+//! A policy: which pins hold for which host, and the decision for one connection.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, Mode, OnExpiry};
+use super::error::Invalid;
+use super::host::Host;
+use super::table::Table;
+
+/// What holds for a host that no entry is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It is not pinned.
+    Allow,
+    /// It is not pinned, which is reported.
+    Report,
+}
+
+/// Pins by host, or a bare list of pins for whatever host a request is made for.
+///
+/// It never changes once built: see [`PinSet`](super::PinSet).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) unlisted: Unlisted,
+    pub(super) hosts: Hosts,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hosts {
+    /// A bare list.
+    Every(Arc<Entry>),
+    /// By pattern; the entries also in the order of their canonical patterns.
+    Listed {
+        entries: Vec<Arc<Entry>>,
+        table: Table,
+    },
+}
+
+/// How a connection may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The entry's pins hold; its [`Mode`] says what a mismatch means.
+    Pinned(Arc<Entry>),
+    /// No pins hold. `Some` is to be reported.
+    Unpinned(Option<Unenforced>),
+}
+
+/// Why no pins hold for a connection that is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unenforced {
+    /// No entry is for the host, and the policy says `"unlisted": "report"`.
+    Unlisted,
+    /// The entry has expired, and says `"onExpiry": "allow"` or `"mode": "report"`.
+    Expired(Arc<Entry>),
+}
+
+/// Why a connection may not be made at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No entry is for the host: `ERR_TLS_PIN_UNLISTED`.
+    Unlisted,
+    /// The entry has expired: `ERR_TLS_PIN_EXPIRED`.
+    Expired(Arc<Entry>),
+}
+
+impl Policy {
+    /// Reads a policy, its shorthand `{ pattern: pins }`, one pin, or a list of pins.
+    ///
+    /// An object with a `hosts` or `version` key is a policy, any other a shorthand. A string or an
+    /// array of strings is a bare list, which applies to every host: its user binds it to one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is not exactly a policy: an unknown or repeated key, a repeated pattern, an empty
+    /// list, a wrong type, a malformed pin, pattern or date. The error names the place.
+    pub fn from_json(text: &str) -> Result<Self, Invalid> {
+        super::policy_json::parse(text)
+    }
+
+    /// The canonical policy, which parses back to an equal one.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        super::policy_json::write(self)
+    }
+
+    /// What holds for a connection to this host and port at `now`, in Unix seconds.
+    ///
+    /// # Errors
+    ///
+    /// The host is unlisted, or its entry has expired, and nothing in the policy says to go on.
+    pub fn decide(&self, host: &Host, port: u16, now: i64) -> Result<Decision, Refusal> {
+        match (self.entry(host, port), self.unlisted) {
+            (Some(entry), _) if entry.is_expired(now) => match (entry.on_expiry, entry.mode) {
+                (OnExpiry::Deny, Mode::Enforce) => Err(Refusal::Expired(entry.clone())),
+                _ => Ok(Decision::Unpinned(Some(Unenforced::Expired(entry.clone())))),
+            },
+            (Some(entry), _) => Ok(Decision::Pinned(entry.clone())),
+            (None, Unlisted::Deny) => Err(Refusal::Unlisted),
+            (None, Unlisted::Allow) => Ok(Decision::Unpinned(None)),
+            (None, Unlisted::Report) => Ok(Decision::Unpinned(Some(Unenforced::Unlisted))),
+        }
+    }
+
+    /// The most specific entry for this host and port, expired or not.
+    #[must_use]
+    pub fn entry(&self, host: &Host, port: u16) -> Option<&Arc<Entry>> {
+        match &self.hosts {
+            Hosts::Every(entry) => Some(entry),
+            Hosts::Listed { table, .. } => table.get(host, port),
+        }
+    }
+
+    /// Whether this is a bare list, which holds for the one host of a request and not for a
+    /// redirect's.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        matches!(self.hosts, Hosts::Every(_))
+    }
+
+    /// Its entries, in the order of their canonical patterns.
+    #[must_use]
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        match &self.hosts {
+            Hosts::Every(entry) => std::slice::from_ref(entry),
+            Hosts::Listed { entries, .. } => entries,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

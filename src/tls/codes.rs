@@ -1,0 +1,343 @@
+//! Errors of webpki, rustls and the system, as the codes Node users match on.
+//!
+//! Certificate codes are OpenSSL's `X509_V_ERR_*` names as Node prints them
+//! (<https://nodejs.org/api/tls.html#x509-certificate-error-codes>), alerts its `ERR_SSL_*` reasons.
+
+use std::borrow::Cow;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use rustls_pki_types::{CertificateDer, ServerName};
+use webpki::EndEntityCert;
+
+use crate::pinning::CertificateInfo;
+
+use super::failure::{Failure, Phase};
+
+/// Why no path was found.
+#[must_use]
+pub fn from_webpki(error: &webpki::Error, presented: &[CertificateDer<'_>]) -> Failure {
+    use webpki::Error as E;
+    let (code, message): (&'static str, Cow<'static, str>) = match error {
+        E::CertExpired { .. } => return expired(),
+        E::CertNotValidYet { .. } => return not_yet_valid(),
+        E::CertRevoked => ("CERT_REVOKED", "a certificate on the path has been revoked".into()),
+        E::UnknownRevocationStatus => {
+            ("UNABLE_TO_GET_CRL", "no given CRL covers a certificate on the path".into())
+        }
+        E::CrlExpired { .. } => ("CRL_HAS_EXPIRED", "a CRL is out of date".into()),
+        E::InvalidCrlSignatureForPublicKey | E::IssuerNotCrlSigner => {
+            ("CRL_SIGNATURE_FAILURE", "a CRL's signature is not its issuer's".into())
+        }
+        E::InvalidSignatureForPublicKey | E::SignatureAlgorithmMismatch => {
+            ("CERT_SIGNATURE_FAILURE", "a certificate's signature is not its issuer's".into())
+        }
+        E::PathLenConstraintViolated => {
+            ("PATH_LENGTH_EXCEEDED", "an issuer's path length constraint is violated".into())
+        }
+        E::MaximumPathDepthExceeded
+        | E::MaximumSignatureChecksExceeded
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumNameConstraintComparisonsExceeded => {
+            ("CERT_CHAIN_TOO_LONG", "the chain is too long or too tangled to verify".into())
+        }
+        E::EndEntityUsedAsCa => {
+            ("INVALID_CA", "an issuer on the path is not a CA (CA:TRUE is missing)".into())
+        }
+        E::CaUsedAsEndEntity if is_self_issued(presented.first()) => return self_signed_leaf(),
+        E::CaUsedAsEndEntity => {
+            ("INVALID_PURPOSE", "the server's certificate is a CA certificate (CA:TRUE)".into())
+        }
+        E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+            ("INVALID_PURPOSE", "a certificate on the path is not meant for TLS servers".into())
+        }
+        E::NameConstraintViolation => (
+            "PERMITTED_VIOLATION",
+            "a name in the certificate is outside an issuer's name constraints".into(),
+        ),
+        E::UnknownIssuer => return no_issuer(presented),
+        E::CertDistrusted => ("CERT_UNTRUSTED", "a key on the path is distrusted".into()),
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => (
+            "UNSUPPORTED_SIGNATURE_ALGORITHM",
+            "a certificate on the path uses a key or signature that is not accepted (RSA under 2048 bits, \
+             RSA-PSS keys, SHA-1, DSA, P-521 with some hashes)"
+                .into(),
+        ),
+        E::UnsupportedCertVersion => {
+            ("CERT_REJECTED", "a certificate is not X.509 version 3".into())
+        }
+        E::UnsupportedCriticalExtension => (
+            "UNHANDLED_CRITICAL_EXTENSION",
+            "a certificate has a critical extension that is not understood".into(),
+        ),
+        other => ("CERT_REJECTED", format!("a certificate is malformed ({other})").into()),
+    };
+    Failure::new(code, Phase::Handshake, message).because(error)
+}
+
+#[must_use]
+pub fn expired() -> Failure {
+    Failure::new("CERT_HAS_EXPIRED", Phase::Handshake, "a certificate on the path has expired")
+}
+
+#[must_use]
+pub fn not_yet_valid() -> Failure {
+    Failure::new(
+        "CERT_NOT_YET_VALID",
+        Phase::Handshake,
+        "a certificate on the path is not yet valid",
+    )
+}
+
+fn self_signed_leaf() -> Failure {
+    Failure::new(
+        "DEPTH_ZERO_SELF_SIGNED_CERT",
+        Phase::Handshake,
+        "the server's certificate is self-signed; to trust it by its pin alone, say `trust: 'pin-only'`",
+    )
+}
+
+/// OpenSSL's four ways to say that the path ends nowhere.
+fn no_issuer(presented: &[CertificateDer<'_>]) -> Failure {
+    if is_self_issued(presented.first()) {
+        return self_signed_leaf();
+    }
+    let (code, message) = if presented.len() > 1
+        && presented.iter().skip(1).any(|certificate| is_self_issued(Some(certificate)))
+    {
+        (
+            "SELF_SIGNED_CERT_IN_CHAIN",
+            "the chain ends in a root that is not among the trusted ones",
+        )
+    } else if presented.len() > 1 {
+        (
+            "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+            "no path from the server's certificate to a trusted root; an intermediate may be missing",
+        )
+    } else {
+        (
+            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+            "no trusted root issued the server's only certificate; it may have left out an intermediate",
+        )
+    };
+    Failure::new(code, Phase::Handshake, message)
+}
+
+fn is_self_issued(certificate: Option<&CertificateDer<'_>>) -> bool {
+    certificate
+        .and_then(|der| EndEntityCert::try_from(der).ok().map(|c| c.issuer() == c.subject()))
+        .unwrap_or(false)
+}
+
+/// The certificate is for another name.
+#[must_use]
+pub fn from_name_check(error: &webpki::Error, name: &ServerName<'_>) -> Failure {
+    let name = name.to_str();
+    let message = match error {
+        webpki::Error::CertNotValidForName(context) if context.presented.is_empty() => format!(
+            "the server's certificate has no subject alternative name, so it is not valid for {name}; \
+             a common name is not looked at"
+        ),
+        webpki::Error::CertNotValidForName(context) => format!(
+            "the server's certificate is not valid for {name}, only for {}",
+            shown(&context.presented.join(", "))
+        ),
+        other => format!("the names of the server's certificate cannot be read ({other})"),
+    };
+    Failure::new("ERR_TLS_CERT_ALTNAME_INVALID", Phase::Handshake, message)
+}
+
+/// A handshake that broke off. `leaf` is the certificate the server sent, where it came that far.
+#[must_use]
+pub fn from_handshake(error: &io::Error) -> Failure {
+    if let Some(failure) = Failure::within(error) {
+        return failure;
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error) => from_rustls(error),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => Failure::new(
+            "ECONNRESET",
+            Phase::Handshake,
+            "the server closed the connection before the TLS handshake was done",
+        ),
+        None => from_io(error, Phase::Handshake, "read"),
+    }
+}
+
+/// An error of an established connection or of its handshake.
+#[must_use]
+pub fn from_rustls(error: &rustls::Error) -> Failure {
+    use rustls::Error as E;
+    let (code, message): (Cow<'static, str>, Cow<'static, str>) = match error {
+        E::AlertReceived(alert) => return from_alert(*alert),
+        E::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => (
+            "ERR_SSL_WRONG_VERSION_NUMBER".into(),
+            "the server's answer is not TLS; does this port speak plain HTTP?".into(),
+        ),
+        E::InvalidMessage(_)
+        | E::InappropriateMessage { .. }
+        | E::InappropriateHandshakeMessage { .. }
+        | E::PeerMisbehaved(_)
+        | E::PeerSentOversizedRecord => {
+            ("EPROTO".into(), format!("the server broke the TLS protocol ({error})").into())
+        }
+        E::DecryptError => (
+            "ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC".into(),
+            "a TLS record could not be decrypted; it was changed on the way".into(),
+        ),
+        E::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => (
+            "ERR_SSL_UNSUPPORTED_PROTOCOL".into(),
+            "the server speaks none of the TLS versions this client allows".into(),
+        ),
+        E::PeerIncompatible(_) => (
+            "ERR_SSL_NO_SHARED_CIPHER".into(),
+            format!("the server and this client have too little in common ({error})").into(),
+        ),
+        E::NoApplicationProtocol => (
+            "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL".into(),
+            "the server chose a protocol that was not offered".into(),
+        ),
+        E::NoCertificatesPresented => (
+            "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE".into(),
+            "the server sent no certificate".into(),
+        ),
+        E::InvalidCertificate(CertificateError::BadSignature) => (
+            "ERR_SSL_BAD_SIGNATURE".into(),
+            "the server did not prove that it holds its certificate's key".into(),
+        ),
+        E::InvalidCertificate(_) => {
+            ("CERT_REJECTED".into(), format!("the server's certificate was rejected ({error})").into())
+        }
+        _ => ("EPROTO".into(), format!("the TLS handshake failed ({error})").into()),
+    };
+    Failure::new(code, Phase::Handshake, message).because(error)
+}
+
+/// A fatal alert from the server, by the reason OpenSSL gives it.
+fn from_alert(alert: AlertDescription) -> Failure {
+    use AlertDescription as A;
+    let (reason, hint) = match alert {
+        A::UnexpectedMessage => ("SSLV3_ALERT_UNEXPECTED_MESSAGE", ""),
+        A::BadRecordMac => ("SSLV3_ALERT_BAD_RECORD_MAC", ""),
+        A::RecordOverflow => ("TLSV1_ALERT_RECORD_OVERFLOW", ""),
+        A::HandshakeFailure => (
+            "SSLV3_ALERT_HANDSHAKE_FAILURE",
+            "; it found no cipher, group, signature or client certificate it accepts",
+        ),
+        A::NoCertificate => ("SSLV3_ALERT_NO_CERTIFICATE", "; it wants a client certificate"),
+        A::BadCertificate => ("SSLV3_ALERT_BAD_CERTIFICATE", "; it refused the client certificate"),
+        A::UnsupportedCertificate => (
+            "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+            "; it refused the client certificate",
+        ),
+        A::CertificateRevoked => {
+            ("SSLV3_ALERT_CERTIFICATE_REVOKED", "; it refused the client certificate")
+        }
+        A::CertificateExpired => {
+            ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "; it refused the client certificate")
+        }
+        A::CertificateUnknown => {
+            ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "; it refused the client certificate")
+        }
+        A::IllegalParameter => ("SSLV3_ALERT_ILLEGAL_PARAMETER", ""),
+        A::UnknownCA => (
+            "TLSV1_ALERT_UNKNOWN_CA",
+            "; it does not know the CA of the client certificate",
+        ),
+        A::AccessDenied => ("TLSV1_ALERT_ACCESS_DENIED", ""),
+        A::DecodeError => ("TLSV1_ALERT_DECODE_ERROR", ""),
+        A::DecryptError => ("TLSV1_ALERT_DECRYPT_ERROR", ""),
+        A::ProtocolVersion => (
+            "TLSV1_ALERT_PROTOCOL_VERSION",
+            "; it speaks none of the TLS versions this client allows",
+        ),
+        A::InsufficientSecurity => ("TLSV1_ALERT_INSUFFICIENT_SECURITY", ""),
+        A::InternalError => ("TLSV1_ALERT_INTERNAL_ERROR", ""),
+        A::UserCanceled => ("TLSV1_ALERT_USER_CANCELLED", ""),
+        A::NoRenegotiation => ("TLSV1_ALERT_NO_RENEGOTIATION", ""),
+        A::UnsupportedExtension => ("TLSV1_UNSUPPORTED_EXTENSION", ""),
+        A::UnrecognisedName => (
+            "TLSV1_UNRECOGNIZED_NAME",
+            "; it does not serve this name (see `servername`)",
+        ),
+        A::BadCertificateStatusResponse => ("TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE", ""),
+        A::UnknownPSKIdentity => ("TLSV1_ALERT_UNKNOWN_PSK_IDENTITY", ""),
+        A::CertificateRequired => {
+            ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "; give `cert` and `key`")
+        }
+        A::NoApplicationProtocol => ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", ""),
+        _ => ("SSL_ERROR_SSL", ""),
+    };
+    Failure::new(
+        format!("ERR_SSL_{reason}"),
+        Phase::Handshake,
+        format!("the server ended the handshake with the alert {alert:?}{hint}"),
+    )
+}
+
+/// An error of the system, by Node's name for it.
+#[must_use]
+pub fn from_io(error: &io::Error, phase: Phase, syscall: &'static str) -> Failure {
+    use io::ErrorKind as K;
+    if let Some(failure) = Failure::within(error) {
+        return failure;
+    }
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return from_rustls(error).in_phase(phase);
+    }
+    let (code, message) = match error.kind() {
+        K::ConnectionRefused => ("ECONNREFUSED", "the connection was refused"),
+        K::ConnectionReset | K::UnexpectedEof => {
+            ("ECONNRESET", "the server closed the connection")
+        }
+        K::ConnectionAborted => ("ECONNABORTED", "the connection was aborted"),
+        K::BrokenPipe => ("EPIPE", "the server closed the connection while it was written to"),
+        K::TimedOut => ("ETIMEDOUT", "the connection timed out"),
+        K::HostUnreachable => ("EHOSTUNREACH", "the host cannot be reached"),
+        K::NetworkUnreachable => ("ENETUNREACH", "the network cannot be reached"),
+        K::NetworkDown => ("ENETDOWN", "the network is down"),
+        K::AddrNotAvailable => ("EADDRNOTAVAIL", "the address is not available"),
+        K::AddrInUse => ("EADDRINUSE", "the local address is in use"),
+        K::PermissionDenied => ("EACCES", "the system refused permission"),
+        K::InvalidInput => ("EINVAL", "the system refused the address"),
+        _ => ("EIO", "the system reported an error"),
+    };
+    Failure::new(code, phase, message).syscall(syscall).because(error)
+}
+
+/// rustls verifies no signature by an id-RSASSA-PSS key; say so instead of "bad signature".
+#[must_use]
+pub fn unsupported_key(leaf: &CertificateDer<'_>) -> Option<Failure> {
+    let key = CertificateInfo::from_der(leaf).ok()?.key;
+    key.starts_with("RSA-PSS").then(|| {
+        Failure::new(
+            "UNSUPPORTED_SIGNATURE_ALGORITHM",
+            Phase::Handshake,
+            format!(
+                "the server's key is {key} (id-RSASSA-PSS), which this client cannot verify; \
+                 reissue the certificate with an rsaEncryption or EC key"
+            ),
+        )
+    })
+}
+
+/// Text of a peer's certificate, bounded and without control characters: it goes to logs and terminals.
+fn shown(text: &str) -> String {
+    const MOST: usize = 400;
+    let mut shown: String =
+        text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,205 @@
+//! The one error type that leaves the native layers: a stable code, the place it happened at and, for a
+//! mismatch, the path the server proved. It crosses to JavaScript as data.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use crate::pinning::{Entry, Role};
+
+use super::verified::PathCertificateInfo;
+
+/// When a failure happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Policy,
+    Dns,
+    Connect,
+    Handshake,
+    Request,
+    Body,
+}
+
+impl Phase {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Request => "request",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// Why a connection was refused or a request failed. Cheap to clone: one failed connection may answer
+/// several requests.
+#[derive(Clone, Debug)]
+pub struct Failure(Arc<Details>);
+
+/// What a [`Failure`] carries.
+#[derive(Clone, Debug)]
+pub struct Details {
+    /// Node's or OpenSSL's code where there is one for the case, else one of `ERR_TLS_PIN_*`.
+    pub code: Cow<'static, str>,
+    pub message: String,
+    pub phase: Phase,
+    /// The identity the connection was made for, empty where there is none.
+    pub host: String,
+    pub port: u16,
+    /// The system call behind an I/O error, as in Node's `err.syscall`.
+    pub syscall: Option<&'static str>,
+    /// What lay beneath, as text.
+    pub cause: Option<String>,
+    /// The pattern whose pins were applied, and the pins, for a mismatch.
+    pub pattern: Option<String>,
+    pub expected: Vec<String>,
+    /// The best path that was verified but did not match, from the leaf to the anchor.
+    pub path: Vec<PathCertificateInfo>,
+}
+
+impl Failure {
+    pub fn new(
+        code: impl Into<Cow<'static, str>>,
+        phase: Phase,
+        message: impl Into<String>,
+    ) -> Self {
+        Self(Arc::new(Details {
+            code: code.into(),
+            message: message.into(),
+            phase,
+            host: String::new(),
+            port: 0,
+            syscall: None,
+            cause: None,
+            pattern: None,
+            expected: Vec::new(),
+            path: Vec::new(),
+        }))
+    }
+
+    /// A verified path exists, and nothing on it matches. The message is the tool to set a pin up with: it
+    /// prints the path with a pin for each certificate, then the pins that were expected.
+    #[must_use]
+    pub fn mismatch(entry: &Entry, path: Vec<PathCertificateInfo>, leaf_only: bool) -> Self {
+        let expected: Vec<String> = entry.rules().iter().map(ToString::to_string).collect();
+        let pattern = entry.pattern().map(ToString::to_string);
+        let mut message = String::from("ERR_TLS_PIN_MISMATCH: no certificate ");
+        message.push_str(if leaf_only {
+            "that this server proved possession of matches a pin"
+        } else {
+            "on the verified path of this server matches a pin"
+        });
+        message.push_str("\n  The server's verified path, leaf first:");
+        for certificate in &path {
+            let _ = write!(
+                message,
+                "\n    {}  {}",
+                certificate.spki_pin, certificate.subject
+            );
+        }
+        match &pattern {
+            Some(pattern) => {
+                let _ = write!(message, "\n  The pins for {pattern:?}:");
+            }
+            None => message.push_str("\n  The pins of this request:"),
+        }
+        for rule in entry.rules() {
+            let note = match rule.role {
+                Role::Any => "",
+                Role::Leaf => "  (leaf only)",
+                Role::Ca => "  (issuers only)",
+            };
+            let _ = write!(message, "\n    {}{note}", rule.pin);
+        }
+        let failure = Self::new("ERR_TLS_PIN_MISMATCH", Phase::Handshake, message);
+        failure.with(|details| {
+            details.pattern = pattern;
+            details.expected = expected;
+            details.path = path;
+        })
+    }
+
+    /// The identity the connection was for, put in front of the first line of the message.
+    #[must_use]
+    pub fn at(self, host: &str, port: u16) -> Self {
+        if !self.0.host.is_empty() {
+            return self;
+        }
+        self.with(|details| {
+            details.message = match details.message.strip_prefix("ERR_TLS_PIN_MISMATCH: ") {
+                Some(rest) => format!("ERR_TLS_PIN_MISMATCH: {host}:{port}: {rest}"),
+                None => format!("{host}:{port}: {}", details.message),
+            };
+            host.clone_into(&mut details.host);
+            details.port = port;
+        })
+    }
+
+    #[must_use]
+    pub fn because(self, cause: &dyn fmt::Display) -> Self {
+        self.with(|details| details.cause = Some(cause.to_string()))
+    }
+
+    #[must_use]
+    pub fn in_phase(self, phase: Phase) -> Self {
+        self.with(|details| details.phase = phase)
+    }
+
+    #[must_use]
+    pub fn syscall(self, syscall: &'static str) -> Self {
+        self.with(|details| details.syscall = Some(syscall))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Details)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The failure inside an error that has passed through rustls, tokio or hyper, if there is one.
+    #[must_use]
+    pub fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failure) = error.downcast_ref::<Self>() {
+                return Some(failure.clone());
+            }
+            // `io::Error` and rustls' `OtherError` hide what they wrap from `source()`.
+            if let Some(inner) = error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref)
+            {
+                if let Some(failure) = Self::within(inner) {
+                    return Some(failure);
+                }
+            }
+            if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) =
+                error.downcast_ref::<rustls::Error>()
+            {
+                if let Some(failure) = Self::within(&*other.0) {
+                    return Some(failure);
+                }
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl std::ops::Deref for Failure {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,23 @@
+//! TLS by rustls, decided by the pins.
+//!
+//! - [`trust`], [`config`]: what a client trusts and who it is
+//! - [`path`]: verifies a chain, with the pins taking part in path building (I2)
+//! - [`verifier`]: rustls' view of it; [`connect`]: handshakes and sessions of one origin
+//! - [`stream`]: asks before each read and write whether the policy still allows it (I1, I4)
+//! - [`inspect`]: looks at a server without trusting it
+//! - [`failure`], [`codes`]: why something was refused, by the names Node uses
+
+pub mod codes;
+pub mod config;
+pub mod connect;
+pub mod failure;
+pub mod identity;
+pub mod inspect;
+pub mod path;
+pub mod stream;
+pub mod trust;
+pub mod verified;
+mod verifier;
+
+pub use failure::{Failure, Phase};
+pub use identity::Identity;

@@ -1,0 +1,239 @@
+//! Verifies a chain: webpki builds and checks paths, the pins take part in choosing one (I2).
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
+    RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+};
+
+use crate::pinning::{CertificateInfo, Decision, Entry, Match, Mode, Refusal, Snapshot};
+
+use super::codes;
+use super::failure::{Failure, Phase};
+use super::identity::Identity;
+use super::trust::TrustStore;
+use super::verified::{Excused, Step, Verified, steps};
+
+/// What a server's certificate is verified against, besides the pins.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// A path to one of these anchors must exist (RFC 5280, by rustls-webpki).
+    Ca(Arc<TrustStore>),
+    /// The pins are the only trust: the leaf must match, carry the host's name and be in date.
+    PinOnly,
+}
+
+/// The rules of one client. Shared by its connections, never by two clients.
+#[derive(Debug)]
+pub struct PathVerifier {
+    pub trust: Trust,
+    /// Where any are given, every certificate below the anchor needs one, as in Node.
+    pub crls: Vec<CertRevocationList<'static>>,
+    pub algorithms: WebPkiSupportedAlgorithms,
+    /// At most so many certificates between the leaf and the anchor. webpki itself stops at 6.
+    pub max_intermediates: Option<usize>,
+}
+
+impl PathVerifier {
+    /// Decides about a presented chain (leaf first) under one snapshot of the policy.
+    ///
+    /// # Errors
+    /// The code of the first rule that fails; `ERR_TLS_PIN_MISMATCH` only when a path is valid in all else.
+    pub fn verify(
+        &self,
+        presented: &[CertificateDer<'_>],
+        identity: &Identity,
+        snapshot: &Snapshot,
+        now: UnixTime,
+    ) -> Result<Verified, Failure> {
+        let decision = decide(snapshot, identity, now)?;
+        let Some((leaf, others)) = presented.split_first() else {
+            return Err(Failure::new(
+                "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE",
+                Phase::Handshake,
+                "the server sent no certificate",
+            ));
+        };
+        let end_entity =
+            EndEntityCert::try_from(leaf).map_err(|error| codes::from_webpki(&error, presented))?;
+        let (entry, reason) = match decision {
+            Decision::Pinned(entry) => (Some(entry), None),
+            Decision::Unpinned(reason) => (None, reason),
+        };
+        let found = match &self.trust {
+            Trust::Ca(store) => {
+                let others: Vec<_> = others.iter().map(CertificateDer::as_ref).map(Into::into).collect();
+                self.path_to_anchor(&end_entity, &others, store, entry.as_deref(), now)
+                    .map_err(|error| codes::from_webpki(&error, presented))
+            }
+            Trust::PinOnly => leaf_alone(leaf, &end_entity, entry.as_deref(), now),
+        }?;
+        check_name(&end_entity, identity.name())?;
+
+        let mut verified = Verified::new(snapshot.generation, presented, found.path);
+        verified.excused = match (&entry, &found.matched) {
+            (Some(_), Some(_)) => None,
+            // In pin-only trust a mismatch leaves nothing that vouches for the server: always refused.
+            (Some(entry), None) if entry.mode() == Mode::Report && !self.pin_only() => {
+                Some(Excused::Mismatch)
+            }
+            (Some(entry), None) => {
+                let path = verified.path.iter().map(Step::describe).collect();
+                return Err(Failure::mismatch(entry, path, self.pin_only()));
+            }
+            (None, _) => reason.as_ref().map(Excused::from),
+        };
+        verified.matched = found.matched;
+        verified.entry = entry;
+        Ok(verified)
+    }
+
+    fn pin_only(&self) -> bool {
+        matches!(self.trust, Trust::PinOnly)
+    }
+
+    /// The first path that satisfies the pins or, where none does, the first that is valid in all else.
+    fn path_to_anchor(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        others: &[CertificateDer<'_>],
+        store: &TrustStore,
+        entry: Option<&Entry>,
+        now: UnixTime,
+    ) -> Result<Found, webpki::Error> {
+        let best: RefCell<Option<Found>> = RefCell::new(None);
+        let judge = |path: &VerifiedPath<'_>| {
+            if let Some(most) = self.max_intermediates {
+                if path.intermediate_certificates().count() > most {
+                    return Err(webpki::Error::MaximumPathDepthExceeded);
+                }
+            }
+            store.check_dates(path.anchor(), now)?;
+            let path = steps(path, store);
+            let matched = entry.and_then(|entry| {
+                let seen: Vec<_> = path.iter().map(Step::as_path_certificate).collect();
+                entry.find(&seen)
+            });
+            let satisfied = entry.is_none() || matched.is_some();
+            let mut best = best.borrow_mut();
+            if satisfied || best.is_none() {
+                *best = Some(Found { path, matched });
+            }
+            if satisfied { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
+        };
+        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        let result = end_entity.verify_for_usage(
+            self.algorithms.all,
+            store.anchors(),
+            others,
+            now,
+            KeyUsage::server_auth(),
+            revocation(&crls),
+            Some(&judge),
+        );
+        match (result, best.into_inner()) {
+            // `best` is set only by `judge`, which webpki calls for verified paths alone.
+            (_, Some(found)) => Ok(found),
+            (Err(error), None) => Err(error),
+            (Ok(_), None) => Err(webpki::Error::UnknownIssuer),
+        }
+    }
+}
+
+/// The policy's word on a host, before anything is sent to it and again for each chain.
+///
+/// # Errors
+/// `ERR_TLS_PIN_UNLISTED`, `ERR_TLS_PIN_EXPIRED`.
+pub fn decide(
+    snapshot: &Snapshot,
+    identity: &Identity,
+    now: UnixTime,
+) -> Result<Decision, Failure> {
+    let now = seconds(now);
+    let refusal = match snapshot.policy.decide(identity.host(), identity.port(), now) {
+        Ok(decision) => return Ok(decision),
+        Err(refusal) => refusal,
+    };
+    let failure = match refusal {
+        Refusal::Unlisted => Failure::new(
+            "ERR_TLS_PIN_UNLISTED",
+            Phase::Policy,
+            "the pin policy has no entry for this host; add one, or say `\"unlisted\": \"allow\"`",
+        ),
+        Refusal::Expired(entry) => Failure::new(
+            "ERR_TLS_PIN_EXPIRED",
+            Phase::Policy,
+            match entry.pattern() {
+                Some(pattern) => format!("the pins for \"{pattern}\" have expired; renew the entry"),
+                None => "the pins have expired; renew them".into(),
+            },
+        ),
+    };
+    Err(failure.at(&identity.host().to_string(), identity.port()))
+}
+
+/// Whole seconds since the Unix epoch, as the policy counts them.
+#[must_use]
+pub fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+struct Found {
+    path: Vec<Step>,
+    matched: Option<Match>,
+}
+
+fn leaf_alone(
+    leaf: &CertificateDer<'_>,
+    end_entity: &EndEntityCert<'_>,
+    entry: Option<&Entry>,
+    now: UnixTime,
+) -> Result<Found, Failure> {
+    let Some(entry) = entry else {
+        return Err(Failure::new(
+            "ERR_TLS_PIN_UNLISTED",
+            Phase::Policy,
+            "trust: 'pin-only' has no pin in force for this host, so nothing vouches for the server",
+        ));
+    };
+    let step = Step {
+        der: Some(leaf.clone().into_owned()),
+        spki: end_entity.subject_public_key_info(),
+        subject: end_entity.subject().to_vec(),
+    };
+    let info = CertificateInfo::from_der(leaf).map_err(|error| {
+        Failure::new("CERT_REJECTED", Phase::Handshake, error.to_string())
+    })?;
+    let now = seconds(now);
+    if now < info.not_before {
+        return Err(codes::not_yet_valid());
+    }
+    if now > info.not_after {
+        return Err(codes::expired());
+    }
+    let matched = entry.find_leaf(&step.as_path_certificate());
+    Ok(Found { path: vec![step], matched })
+}
+
+fn check_name(end_entity: &EndEntityCert<'_>, name: &ServerName<'_>) -> Result<(), Failure> {
+    end_entity
+        .verify_is_valid_for_subject_name(name)
+        .map_err(|error| codes::from_name_check(&error, name))
+}
+
+/// CRLs cover the whole path, must be in date, and a certificate none of them speaks of is refused: what
+/// Node does with its `crl` option (`X509_V_FLAG_CRL_CHECK_ALL`).
+fn revocation<'a>(crls: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
+    let builder = RevocationOptionsBuilder::new(crls).ok()?;
+    Some(
+        builder
+            .with_depth(RevocationCheckDepth::Chain)
+            .with_status_policy(UnknownStatusPolicy::Deny)
+            .with_expiration_policy(ExpirationPolicy::Enforce)
+            .build(),
+    )
+}

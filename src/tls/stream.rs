@@ -1,0 +1,192 @@
+//! The stream that holds I1 and I4: nothing is written to it, and nothing read from it, unless the server
+//! satisfies the policy in force at that moment.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use rustls::time_provider::TimeProvider;
+use tokio_rustls::client::TlsStream;
+
+use crate::pinning::OnExpiry;
+
+use super::failure::{Failure, Phase};
+use super::identity::Identity;
+use super::path::seconds;
+use super::verified::Verified;
+use super::verifier::IdentityVerifier;
+
+/// The standing permission of one connection. Shared by its stream, its pool and its responses.
+#[derive(Debug)]
+pub struct Gate {
+    verifier: Arc<IdentityVerifier>,
+    clock: Arc<dyn TimeProvider>,
+    verified: RwLock<Arc<Verified>>,
+    /// The generation of the policy under which `verified` was reached.
+    generation: AtomicU64,
+    /// When the entry that was satisfied expires, Unix seconds.
+    deadline: AtomicI64,
+    /// Once refused, refused for good: the connection is about to be closed.
+    refused: OnceLock<Failure>,
+    reader: AtomicWaker,
+}
+
+impl Gate {
+    /// A gate for a connection whose handshake has authenticated this chain.
+    pub(super) fn open(
+        verifier: Arc<IdentityVerifier>,
+        clock: Arc<dyn TimeProvider>,
+        verified: Arc<Verified>,
+    ) -> Self {
+        Self {
+            generation: AtomicU64::new(verified.generation),
+            deadline: AtomicI64::new(deadline(&verified)),
+            verified: RwLock::new(verified),
+            verifier,
+            clock,
+            refused: OnceLock::new(),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    /// Whether the connection may be used now. Where the policy is unchanged this is two loads and, for an
+    /// entry that expires, a look at the clock; where it has changed the chain is verified again, whole.
+    ///
+    /// # Errors
+    /// Why the server no longer satisfies the policy.
+    pub fn check(&self) -> Result<(), Failure> {
+        if let Some(failure) = self.refused.get() {
+            return Err(failure.clone());
+        }
+        let deadline = self.deadline.load(Ordering::Acquire);
+        let fresh =
+            self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
+        if fresh && (deadline == i64::MAX || self.now().is_some_and(|now| now < deadline)) {
+            return Ok(());
+        }
+        self.check_again().map_err(|failure| self.refused.get_or_init(|| failure).clone())
+    }
+
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.verifier.identity()
+    }
+
+    /// What the connection's server was last verified to be.
+    pub fn verified(&self) -> Arc<Verified> {
+        Arc::clone(&self.verified.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks again and, if the connection is refused, ends it even where nobody is using it.
+    pub fn enforce(&self) -> bool {
+        let allowed = self.check().is_ok();
+        if !allowed {
+            self.reader.wake();
+        }
+        allowed
+    }
+
+    fn check_again(&self) -> Result<(), Failure> {
+        let now = self.clock.current_time().ok_or_else(no_clock)?;
+        let presented = self.verified();
+        let verified = self.verifier.verify(&presented.presented, now)?;
+        self.deadline.store(deadline(&verified), Ordering::Release);
+        *self.verified.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&verified);
+        // Last, so that who sees the new generation sees the new outcome.
+        self.generation.store(verified.generation, Ordering::Release);
+        Ok(())
+    }
+
+    fn now(&self) -> Option<i64> {
+        self.clock.current_time().map(seconds)
+    }
+}
+
+fn deadline(verified: &Verified) -> i64 {
+    verified
+        .entry
+        .as_ref()
+        .filter(|entry| entry.on_expiry() == OnExpiry::Deny)
+        .and_then(|entry| entry.expires())
+        .unwrap_or(i64::MAX)
+}
+
+pub(super) fn no_clock() -> Failure {
+    Failure::new("CERT_REJECTED", Phase::Handshake, "the system clock cannot be read")
+}
+
+/// An authenticated connection that asks its [`Gate`] before each read and write.
+pub struct PinnedStream<IO> {
+    stream: TokioIo<TlsStream<TokioIo<IO>>>,
+    gate: Arc<Gate>,
+}
+
+impl<IO> PinnedStream<IO> {
+    pub(super) fn new(stream: TlsStream<TokioIo<IO>>, gate: Arc<Gate>) -> Self {
+        Self { stream: TokioIo::new(stream), gate }
+    }
+
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    fn allowed(&self) -> io::Result<()> {
+        self.gate.check().map_err(io::Error::other)
+    }
+}
+
+impl<IO: Read + Write + Unpin> Read for PinnedStream<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.gate.reader.register(cx.waker());
+        self.allowed()?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<IO: Read + Write + Unpin> Write for PinnedStream<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.allowed()?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.allowed()?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Records that rustls has sealed but the socket has not yet taken are application bytes too.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.allowed()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// A refused connection is dropped without `close_notify`, which would push sealed records out first.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gate.check().is_err() {
+            return Pin::new(self.stream.inner_mut().get_mut().0.inner_mut()).poll_shutdown(cx);
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

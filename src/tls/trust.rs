@@ -1,0 +1,146 @@
+//! Trust anchors, with the certificate each one came from: webpki keeps only an anchor's name and key, and a
+//! certificate pin needs the whole.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+
+use crate::pinning::CertificateInfo;
+
+use super::failure::{Failure, Phase};
+use super::path::seconds;
+
+/// A set of trust anchors. Built once, shared by every client that uses the same set.
+#[derive(Debug)]
+pub struct TrustStore {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// The certificate of the anchor at the same index.
+    certificates: Vec<Certificate>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    der: CertificateDer<'static>,
+    /// notBefore and notAfter, read when an anchor is first used: a store has 150 and a program uses two.
+    window: OnceLock<(i64, i64)>,
+}
+
+impl TrustStore {
+    /// Reads PEM or DER. Every certificate must be usable as an anchor.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_ARG_VALUE` when the input holds no certificate or one that does not parse.
+    pub fn from_ca(inputs: &[impl AsRef<[u8]>]) -> Result<Self, Failure> {
+        let mut store = Self::empty();
+        for (index, input) in inputs.iter().enumerate() {
+            let place = format!("ca[{index}]");
+            for der in certificates_in(input.as_ref(), &place)? {
+                store.add(der).map_err(|error| {
+                    invalid(format!("{place} holds a certificate that does not parse: {error}"))
+                })?;
+            }
+        }
+        if store.anchors.is_empty() {
+            return Err(invalid("ca holds no certificate"));
+        }
+        Ok(store)
+    }
+
+    /// Reads a platform's bundle: what webpki cannot use is left out, since nothing can be verified with it.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_ARG_VALUE` when nothing usable is left.
+    pub fn from_bundle(pem: &[u8]) -> Result<Self, Failure> {
+        let mut store = Self::empty();
+        for der in CertificateDer::pem_slice_iter(pem).flatten() {
+            let _ = store.add(der);
+        }
+        if store.anchors.is_empty() {
+            return Err(invalid("the default trust store holds no usable certificate"));
+        }
+        Ok(store)
+    }
+
+    #[must_use]
+    pub fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    /// The certificate behind an anchor that [`Self::anchors`] handed out. Found by its place, since a store
+    /// may hold two certificates of one name and key, as after a renewal.
+    #[must_use]
+    pub fn certificate_of(&self, anchor: &TrustAnchor<'_>) -> Option<&CertificateDer<'static>> {
+        self.find(anchor).map(|certificate| &certificate.der)
+    }
+
+    /// Whether the anchor itself is in date, which webpki does not ask.
+    ///
+    /// # Errors
+    /// webpki's own errors for a certificate's dates.
+    pub fn check_dates(&self, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
+        let Some(certificate) = self.find(anchor) else {
+            return Err(webpki::Error::UnknownIssuer);
+        };
+        let (from, to) = *certificate.window.get_or_init(|| {
+            match CertificateInfo::from_der(&certificate.der) {
+                Ok(info) => (info.not_before, info.not_after),
+                Err(_) => (i64::MAX, i64::MIN),
+            }
+        });
+        let seconds = seconds(now);
+        if seconds > to {
+            return Err(webpki::Error::CertExpired { time: now, not_after: unix(to) });
+        }
+        if seconds < from {
+            return Err(webpki::Error::CertNotValidYet { time: now, not_before: unix(from) });
+        }
+        Ok(())
+    }
+
+    fn find(&self, anchor: &TrustAnchor<'_>) -> Option<&Certificate> {
+        let wanted = std::ptr::from_ref(anchor).cast::<()>();
+        let index =
+            self.anchors.iter().position(|own| std::ptr::from_ref(own).cast::<()>() == wanted)?;
+        self.certificates.get(index)
+    }
+
+    fn empty() -> Self {
+        Self { anchors: Vec::new(), certificates: Vec::new() }
+    }
+
+    fn add(&mut self, der: CertificateDer<'static>) -> Result<(), webpki::Error> {
+        let anchor = webpki::anchor_from_trusted_cert(&der)?.to_owned();
+        self.anchors.push(anchor);
+        self.certificates.push(Certificate { der, window: OnceLock::new() });
+        Ok(())
+    }
+}
+
+fn unix(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// The certificates in PEM or DER input.
+///
+/// # Errors
+/// `ERR_INVALID_ARG_VALUE`, naming `place`.
+pub fn certificates_in(input: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    // DER of any certificate begins with a SEQUENCE tag, which no PEM text does.
+    if input.first() == Some(&0x30) {
+        return Ok(vec![CertificateDer::from(input.to_vec())]);
+    }
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(input).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(invalid(format!(
+            "{place} holds no certificate; give PEM text or DER bytes"
+        ))),
+        Err(error) => Err(invalid(format!("{place} is not valid PEM: {error}"))),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, message)
+}
