@@ -1,5 +1,3 @@
-'use strict'
-
 const { PinnedClient, pinnedRequest } = require('./lib/client.js')
 const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
 const { inspect } = require('./lib/inspect.js')

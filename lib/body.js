@@ -1,4 +1,3 @@
-'use strict'
 // What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
 
 const { argumentError } = require('./errors.js')

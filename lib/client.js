@@ -1,8 +1,7 @@
-'use strict'
 // The native client: one policy, one pool, one set of sessions.
 
 const { outgoing, pump } = require('./body.js')
-const { argumentError, unwrapObject } = require('./errors.js')
+const { argumentError, certificate, unwrapObject } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject, clientOptions } = require('./options.js')
 const { handleOf, policyText, PinSet } = require('./pins.js')
 const { abort, flush, hold, port, register, release, send } = require('./port.js')
@@ -16,6 +15,9 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'expect', 'te']
 /** Parsed URLs that a client remembers: most programs ask for a few again and again. */
 const URLS = 256
+
+/** @typedef {import('./response.js').PinnedResponse} Response */
+/** @typedef {import('./pins.js').PinSet} Pins */
 
 let lastClient = 0
 
@@ -43,7 +45,7 @@ class PinnedClient {
   /**
    * @param {string | URL} url
    * @param {Record<string, any>} [options]
-   * @returns {Promise<PinnedResponse>}
+   * @returns {Promise<Response>}
    */
   request(url, options = {}) {
     // Not an async function: one promise a request is enough, and what is wrong with the arguments rejects it too.
@@ -67,7 +69,7 @@ class PinnedClient {
   /**
    * @param {{ href: string, host: string, port: number, path: string }} target
    * @param {Record<string, any>} options
-   * @param {(response: PinnedResponse) => void} resolve
+   * @param {(response: Response) => void} resolve
    * @param {(error: unknown) => void} reject
    */
   #start(target, options, resolve, reject) {
@@ -142,12 +144,11 @@ class PinnedClient {
 
 /**
  * What a looser policy let through goes to who listens for it.
- * @param {PinSet} pins
+ * @param {Pins} pins
  * @param {any} info
  */
 function report(pins, { excused, host, port, pattern, expected, path }) {
   if (!excused) return
-  const { certificate } = require('./errors.js')
   pins.emit('report', { reason: excused, host, port, pattern, expected: expected ?? [], path: path.map(certificate) })
 }
 
@@ -211,7 +212,10 @@ function headerList(given, body, method) {
   for (let index = 0; index < list.length; index += 2) {
     const name = list[index].toLowerCase()
     if (FORBIDDEN.includes(name)) {
-      throw argumentError('ERR_INVALID_ARG_VALUE', `the header ${name} belongs to the connection, which this client manages`)
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `the header ${name} belongs to the connection, which this client manages`
+      )
     }
     hasType ||= name === 'content-type'
     if (name === 'content-length') {
@@ -233,12 +237,16 @@ function headerList(given, body, method) {
  */
 function checkLength(value, body) {
   if (/^\d+$/.test(value) && (body.length === null || Number(value) === body.length)) return
-  throw argumentError('ERR_HTTP_CONTENT_LENGTH_MISMATCH', `content-length is ${value}, the body has ${body.length} bytes`)
+  throw argumentError(
+    'ERR_HTTP_CONTENT_LENGTH_MISMATCH',
+    `content-length is ${value}, the body has ${body.length} bytes`
+  )
 }
 
 /** @param {any} given @returns {string[]} */
 function flatten(given) {
-  if (Array.isArray(given)) return Array.isArray(given[0]) ? given.flatMap(pair => header(pair[0], pair[1])) : pairs(given)
+  if (Array.isArray(given))
+    return Array.isArray(given[0]) ? given.flatMap(pair => header(pair[0], pair[1])) : pairs(given)
   if (typeof given !== 'object') {
     throw argumentError('ERR_INVALID_ARG_TYPE', `headers must be an object, Headers or a list, not ${kind(given)}`)
   }
@@ -315,11 +323,11 @@ const pinSets = new WeakMap()
 function identity({ pins, ...options }) {
   const parts = Object.keys(options)
     .sort()
-    .map(name => [name, valueOf(options[name])])
+    .map(name => [name, plainValue(options[name])])
   return JSON.stringify([pins instanceof PinSet ? pinSetNumber(pins) : policyText(pins), parts])
 }
 
-/** @param {PinSet} pins */
+/** @param {Pins} pins */
 function pinSetNumber(pins) {
   const number = pinSets.get(pins) ?? ++lastPinSet
   pinSets.set(pins, number)
@@ -327,10 +335,12 @@ function pinSetNumber(pins) {
 }
 
 /** @param {any} value @returns {unknown} */
-function valueOf(value) {
-  if (Array.isArray(value)) return value.map(valueOf)
-  if (ArrayBuffer.isView(value)) return ['bytes', Buffer.from(value.buffer, value.byteOffset, value.byteLength).latin1Slice()]
-  if (typeof value?.export === 'function') return ['key', value.export({ type: 'pkcs8', format: 'der' }).latin1Slice()]
+function plainValue(value) {
+  if (Array.isArray(value)) return value.map(plainValue)
+  if (ArrayBuffer.isView(value))
+    return ['bytes', Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')]
+  if (typeof value?.export === 'function')
+    return ['key', value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')]
   return value
 }
 

@@ -1,4 +1,3 @@
-'use strict'
 // Every error of this package: made here, of data, with a stable code.
 
 /**

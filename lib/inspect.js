@@ -1,4 +1,3 @@
-'use strict'
 // What a server presents, looked at without trusting it.
 
 const { certificate, date, fromFailure } = require('./errors.js')

@@ -1,4 +1,3 @@
-'use strict'
 // The options of a client, checked before anything else happens.
 
 const crypto = require('node:crypto')
@@ -234,7 +233,10 @@ function boolean(all, name) {
 function number(all, name, least, most = Number.MAX_SAFE_INTEGER) {
   const value = all[name]
   if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw argumentError('ERR_INVALID_ARG_VALUE', `${name} must be an integer from ${least} to ${most}, not ${String(value)}`)
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `${name} must be an integer from ${least} to ${most}, not ${String(value)}`
+  )
 }
 
 /** @param {unknown} value */

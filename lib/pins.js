@@ -1,4 +1,3 @@
-'use strict'
 // Pins and policies: every input of a pin becomes text here, every decision about it is made in native code.
 
 const { EventEmitter } = require('node:events')
@@ -30,7 +29,8 @@ class PinSet extends EventEmitter {
    * @param {number} [port]
    */
   match(host, port = 443) {
-    if (typeof host !== 'string') throw argumentError('ERR_INVALID_ARG_TYPE', `host must be a string, not ${kind(host)}`)
+    if (typeof host !== 'string')
+      throw argumentError('ERR_INVALID_ARG_TYPE', `host must be a string, not ${kind(host)}`)
     const entry = unwrap(this.#native.entry(host, checkPort(port)))
     return entry && { ...entry, expires: date(entry.expires) }
   }

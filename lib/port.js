@@ -1,4 +1,3 @@
-'use strict'
 // This thread's way to the native ones: requests leave once a tick, completions arrive once a wake-up.
 
 const { Port } = require('../binding.js')
@@ -88,7 +87,7 @@ function deliver() {
   while (!completions.done) dispatch(completions)
 }
 
-/** @param {Completions} completions */
+/** @param {import('./wire.js').Completions} completions */
 function dispatch(completions) {
   const kind = completions.u8()
   const id = completions.u32()

@@ -1,4 +1,3 @@
-'use strict'
 // A response. What was not asked for is not made: headers, body stream and TLS details are read from the packed
 // bytes when somebody looks at them.
 
@@ -50,7 +49,7 @@ class PinnedResponse {
   }
 
   get statusText() {
-    return this.#head.reason.latin1Slice()
+    return this.#head.reason.toString('latin1')
   }
 
   get url() {
@@ -134,6 +133,7 @@ class Incoming {
   #waiting
   /** @type {() => void} */
   #onEnd
+  /** @type {Buffer} */
   trailers = Buffer.alloc(0)
 
   /** @param {() => void} onEnd Called once, when nothing more will come. */

@@ -1,4 +1,3 @@
-'use strict'
 // The packed form in which requests and completions cross, many at a time. Little-endian; `src/node/wire.rs` is the
 // other side and is changed together with this file.
 
@@ -69,7 +68,7 @@ class Batch {
   /** @param {string} text */
   #text(text) {
     this.#u32(text.length)
-    this.#length += this.#buffer.latin1Write(text, this.#length)
+    this.#length += this.#buffer.write(text, this.#length, 'latin1')
   }
 
   /** @param {number} more */
@@ -141,7 +140,7 @@ function readHeaders(block) {
   for (let at = 0; at < block.length; ) {
     const length = block.readUInt32LE(at)
     at += 4
-    headers.push(block.latin1Slice(at, at + length))
+    headers.push(block.toString('latin1', at, at + length))
     at += length
   }
   return headers

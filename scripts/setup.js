@@ -1,4 +1,3 @@
-'use strict'
 // Makes a clone ready to run: installs the development packages and builds the addon, each where it is missing or older
 // than what it is made from. Needs Node, Rust and a C compiler.
 
@@ -39,4 +38,5 @@ if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
 }
 const built = addon()
 const sources = Math.max(newest('src'), changed('Cargo.toml'), changed('Cargo.lock'), changed('build.rs'))
-if (!built || changed(built) < sources) run('Building the addon, which takes some minutes the first time', ['run', 'build'])
+if (!built || changed(built) < sources)
+  run('Building the addon, which takes some minutes the first time', ['run', 'build'])

@@ -1,4 +1,3 @@
-'use strict'
 // Runs the suites of `__test__`: all, or those whose names begin with an argument. A pattern that matches nothing would
 // pass, so the files are listed here and counted.
 

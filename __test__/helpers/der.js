@@ -1,5 +1,3 @@
-'use strict'
-
 // The few DER encodings that the certificate library has no shape for: names a real CA would never sign (NUL bytes in a
 // dNSName), name constraints, and PKCS#12.
 
@@ -38,7 +36,7 @@ function generalNames(names) {
  */
 function nameConstraints({ permitted = [], excluded = [] }) {
   const subtrees = (/** @type {number} */ tag, /** @type {string[]} */ names) =>
-    names.length ? [der(tag, ...names.map((name) => der(TAG.sequence, subtreeBase(name))))] : []
+    names.length ? [der(tag, ...names.map(name => der(TAG.sequence, subtreeBase(name))))] : []
   return der(TAG.sequence, ...subtrees(0xa0, permitted), ...subtrees(0xa1, excluded))
 }
 
@@ -46,9 +44,9 @@ function nameConstraints({ permitted = [], excluded = [] }) {
 function ipBytes(text) {
   if (net.isIPv4(text)) return Buffer.from(text.split('.').map(Number))
   const canonical = new URL(`http://[${text}]`).hostname.slice(1, -1)
-  const [head = [], tail] = canonical.split('::').map((half) => (half ? half.split(':') : []))
+  const [head = [], tail] = canonical.split('::').map(half => (half ? half.split(':') : []))
   const groups = tail ? [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail] : head
-  return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex')
+  return Buffer.from(groups.map(group => group.padStart(4, '0')).join(''), 'hex')
 }
 
 /** @param {string} dotted */

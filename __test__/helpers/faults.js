@@ -1,5 +1,3 @@
-'use strict'
-
 // Servers that fail on purpose, and a proxy that loses connections on purpose.
 
 const { once } = require('node:events')
@@ -26,7 +24,7 @@ const ANSWERS = {
   handshake: undefined,
   request: '',
   headers: 'HTTP/1.1 200 OK\r\nContent-Le',
-  body: 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart',
+  body: 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart'
 }
 
 /** TLS alert descriptions (RFC 8446, 6.2). */
@@ -37,7 +35,7 @@ const ALERT = {
   internalError: 80,
   unrecognizedName: 112,
   certificateRequired: 116,
-  noApplicationProtocol: 120,
+  noApplicationProtocol: 120
 }
 
 /**
@@ -71,7 +69,7 @@ function stallingServer(stage = 'accept', options = {}) {
  * @param {Partial<import('./servers').TlsOptions>} [options] `cert` is needed from `serverHello` on
  */
 function closeAtServer(stage, options = {}) {
-  return stagedServer(stage, options, (socket) => socket.resume().end())
+  return stagedServer(stage, options, socket => socket.resume().end())
 }
 
 /**
@@ -80,7 +78,7 @@ function closeAtServer(stage, options = {}) {
  * @param {number} description one of {@link ALERT}, or any other
  */
 function alertServer(description) {
-  return rawServer(async (socket) => {
+  return rawServer(async socket => {
     await firstRecord(socket)
     socket.end(Buffer.from([21, 3, 3, 0, 2, 2, description]))
   })
@@ -95,11 +93,11 @@ function alertServer(description) {
 async function tcpProxy({ port, host = '127.0.0.1' }, { record = false } = {}) {
   const server = net.createServer({ allowHalfOpen: true })
   const proxy = new TcpProxy(server)
-  server.on('connection', (client) => {
+  server.on('connection', client => {
     const upstream = net.connect({ port, host, allowHalfOpen: true })
     proxy.track(upstream)
-    pump(client, upstream, (chunk) => proxy.count('up', chunk, record))
-    pump(upstream, client, (chunk) => proxy.count('down', chunk, record))
+    pump(client, upstream, chunk => proxy.count('up', chunk, record))
+    pump(upstream, client, chunk => proxy.count('down', chunk, record))
   })
   return proxy.listen()
 }
@@ -153,18 +151,21 @@ function pump(from, to, onChunk) {
  */
 async function stagedServer(stage, options, act) {
   if (stage === 'accept') return rawServer(act, options)
-  if (stage === 'clientHello') return rawServer((socket) => void firstRecord(socket).then(() => act(socket)), options)
+  if (stage === 'clientHello') return rawServer(socket => void firstRecord(socket).then(() => act(socket)), options)
 
   const { cert } = options
   if (!cert) throw new TypeError(`a server that gets to '${stage}' needs a cert`)
   if (stage === 'serverHello') return halfHandshake({ ...options, cert }, act)
   if (!(stage in ANSWERS)) throw new TypeError(`no such stage: ${stage}`)
-  return require('./servers').tlsServer(async (socket) => {
-    const answer = ANSWERS[stage]
-    if (answer === undefined) return act(socket)
-    await once(socket, 'data')
-    socket.write(answer, () => act(socket))
-  }, { ...options, cert })
+  return require('./servers').tlsServer(
+    async socket => {
+      const answer = ANSWERS[stage]
+      if (answer === undefined) return act(socket)
+      await once(socket, 'data')
+      socket.write(answer, () => act(socket))
+    },
+    { ...options, cert }
+  )
 }
 
 /**
@@ -175,7 +176,7 @@ async function stagedServer(stage, options, act) {
  */
 async function halfHandshake(options, act) {
   const real = await require('./servers').tlsServer(() => {}, { ...options, host: '127.0.0.1' })
-  const server = await rawServer(async (client) => {
+  const server = await rawServer(async client => {
     const upstream = net.connect(real.port, real.host)
     server.track(upstream)
     upstream.write(await firstRecord(client))
@@ -194,7 +195,7 @@ async function halfHandshake(options, act) {
  * @returns {Promise<Buffer>}
  */
 function firstRecord(socket) {
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     let received = Buffer.alloc(0)
     socket.on('data', function onData(chunk) {
       received = Buffer.concat([received, chunk])

@@ -1,5 +1,3 @@
-'use strict'
-
 // An HTTPS server in a worker thread. This file is both ends: the handle that tests hold, and the thread's own program.
 
 const { once } = require('node:events')
@@ -46,7 +44,7 @@ class IsolatedServer {
   /** @param {string} method */
   #ask(method) {
     const id = this.#nextId++
-    return new Promise((resolve) => {
+    return new Promise(resolve => {
       const onMessage = (/** @type {any} */ message) => {
         if (message.id !== id) return
         this.#worker.off('message', onMessage)
@@ -82,7 +80,7 @@ function sendable({ isolated: _, cert, chain, ca, sni, ...rest }) {
     cert: texts(cert),
     chain: chain?.map(texts),
     ca: ca?.map(texts),
-    sni: named && Object.fromEntries(named),
+    sni: named && Object.fromEntries(named)
   }
 }
 

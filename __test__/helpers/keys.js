@@ -1,5 +1,3 @@
-'use strict'
-
 // Key pairs and signatures, all by OpenSSL through node:crypto: WebCrypto has no id-RSASSA-PSS keys, and prints a
 // warning for Ed25519 on Node 20.
 
@@ -9,9 +7,7 @@ const { promisify } = require('node:util')
 /** @typedef {'p256' | 'p384' | 'rsa2048' | 'rsa-pss' | 'ed25519'} KeyType */
 /** @typedef {{ privateKey: crypto.KeyObject, publicKey: crypto.KeyObject }} KeyPair */
 
-const generate = /** @type {(type: string, options: object) => Promise<KeyPair>} */ (
-  promisify(crypto.generateKeyPair)
-)
+const generate = /** @type {(type: string, options: object) => Promise<KeyPair>} */ (promisify(crypto.generateKeyPair))
 
 /** @type {Record<KeyType, [type: string, options: object]>} */
 const RECIPES = {
@@ -19,7 +15,7 @@ const RECIPES = {
   p384: ['ec', { namedCurve: 'P-384' }],
   rsa2048: ['rsa', { modulusLength: 2048 }],
   'rsa-pss': ['rsa-pss', { modulusLength: 2048 }],
-  ed25519: ['ed25519', {}],
+  ed25519: ['ed25519', {}]
 }
 
 /** @type {Map<string, Promise<KeyPair>>} */
@@ -71,8 +67,8 @@ const provider = {
       const padding = key.asymmetricKeyType === 'rsa-pss' ? { saltLength: 32 } : {}
       const digest = key.asymmetricKeyType === 'ed25519' ? null : hash?.replace('-', '').toLowerCase()
       return crypto.sign(digest, Buffer.from(data), { key, dsaEncoding: 'ieee-p1363', ...padding })
-    },
-  },
+    }
+  }
 }
 
 /** @param {crypto.KeyObject} key */

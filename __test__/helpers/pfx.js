@@ -1,5 +1,3 @@
-'use strict'
-
 // PKCS#12 (RFC 7292), which Node can read but not write.
 
 const crypto = require('node:crypto')
@@ -11,7 +9,7 @@ const OID = {
   localKeyId: oid('1.2.840.113549.1.9.21'),
   x509Certificate: oid('1.2.840.113549.1.9.22.1'),
   shroudedKeyBag: oid('1.2.840.113549.1.12.10.1.2'),
-  certificateBag: oid('1.2.840.113549.1.12.10.1.3'),
+  certificateBag: oid('1.2.840.113549.1.12.10.1.3')
 }
 const ITERATIONS = 2048
 
@@ -26,7 +24,7 @@ function pfx({ cert, chain = [], passphrase }) {
   const bags = [
     bag(OID.shroudedKeyBag, key, keyId(cert)),
     certificateBag(cert, keyId(cert)),
-    ...chain.map((link) => certificateBag(link)),
+    ...chain.map(link => certificateBag(link))
   ]
   const safe = der(TAG.sequence, dataContent(der(TAG.sequence, ...bags)))
   return der(TAG.sequence, integer(3), dataContent(safe), macData(safe, passphrase))

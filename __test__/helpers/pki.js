@@ -1,5 +1,3 @@
-'use strict'
-
 // Certificates made on the spot. `ca()` makes authorities, `leaf()` end-entity certificates, `crl()` revocation lists.
 // What is pinned (`pin`, `certPin`, `spki`) is computed by OpenSSL through node:crypto, independent of the code under test.
 
@@ -69,7 +67,7 @@ async function ca(options) {
     ...(isAuthority == null ? [] : [new x509.BasicConstraintsExtension(isAuthority, pathLength, true)]),
     new x509.KeyUsagesExtension(keyCertSign | cRLSign | digitalSignature, true),
     ...extendedKeyUsage(eku),
-    ...(constraints ? [new x509.Extension(OID.nameConstraints, true, nameConstraints(constraints))] : []),
+    ...(constraints ? [new x509.Extension(OID.nameConstraints, true, nameConstraints(constraints))] : [])
   ])
 }
 
@@ -94,13 +92,13 @@ async function leaf(options) {
   if (options.issuer && options.selfSigned) throw new TypeError('leaf() takes an issuer or selfSigned: true, not both')
   const purpose = options.clientAuth ? ['clientAuth'] : ['serverAuth']
   // Not an address: OpenSSL holds a common name that looks like a host against the DNS constraints.
-  const label = names.find((name) => typeof name === 'string' && !net.isIP(name)) ?? 'leaf'
+  const label = names.find(name => typeof name === 'string' && !net.isIP(name)) ?? 'leaf'
   const { subject = commonName(String(label)), eku = isAuthority ? [] : purpose } = options
   return issue({ ...options, subject }, [
     new x509.BasicConstraintsExtension(isAuthority, undefined, true),
     ...(isAuthority ? [] : [new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true)]),
     ...extendedKeyUsage(eku),
-    ...(rawSan === null ? [] : [new x509.Extension(OID.san, false, rawSan)]),
+    ...(rawSan === null ? [] : [new x509.Extension(OID.san, false, rawSan)])
   ])
 }
 
@@ -120,16 +118,16 @@ async function crl({ issuer, revoked = [], thisUpdate = daysFromNow(-1), nextUpd
       signingKey: signer,
       extensions: [
         ...authorityKeyId(issuer.subjectKeyId),
-        new x509.Extension(OID.crlNumber, false, der(TAG.integer, Buffer.from([number]))),
+        new x509.Extension(OID.crlNumber, false, der(TAG.integer, Buffer.from([number])))
       ],
       // A reason in each entry: without one the library writes an empty list of extensions, which RFC 5280 forbids.
       entries: revoked.map(({ serialNumber }) => ({
         serialNumber,
         revocationDate: thisUpdate,
-        reason: x509.X509CrlReason.keyCompromise,
-      })),
+        reason: x509.X509CrlReason.keyCompromise
+      }))
     }),
-    /** @type {any} */ (provider),
+    /** @type {any} */ (provider)
   )
   // The library's own PEM says `BEGIN CRL`, which OpenSSL does not read.
   return `${x509.PemConverter.encode(list.rawData, 'X509 CRL')}\n`
@@ -159,10 +157,10 @@ async function issue(options, extensions) {
       extensions: [
         ...extensions,
         ...(subjectKeyId ? [new x509.SubjectKeyIdentifierExtension(subjectKeyId.toString('hex'))] : []),
-        ...authorityKeyId(issuer ? issuer.subjectKeyId : subjectKeyId),
-      ],
+        ...authorityKeyId(issuer ? issuer.subjectKeyId : subjectKeyId)
+      ]
     }),
-    /** @type {any} */ (provider),
+    /** @type {any} */ (provider)
   )
   return describe(Buffer.from(certificate.rawData), pair, subject, subjectKeyId ?? undefined)
 }
@@ -191,13 +189,13 @@ function describe(bytes, pair, subject, subjectKeyId) {
     subject,
     subjectKeyId,
     keyPair: pair,
-    x509: parsed,
+    x509: parsed
   }
 }
 
 /** @param {string[]} usages */
 function extendedKeyUsage(usages) {
-  const oids = usages.map((usage) => /** @type {Record<string, string>} */ (EKU)[usage] ?? usage)
+  const oids = usages.map(usage => /** @type {Record<string, string>} */ (EKU)[usage] ?? usage)
   return oids.length ? [new x509.ExtendedKeyUsageExtension(oids)] : []
 }
 
@@ -215,7 +213,7 @@ function commonName(name) {
 /** Positive, without a leading zero byte (RFC 5280, 4.1.2.2). */
 function randomSerial() {
   const serial = crypto.randomBytes(16)
-  serial[0] = (/** @type {number} */ (serial[0]) & 0x7f) | 0x40
+  serial[0] = /** @type {number} */ ((serial[0]) & 0x7f) | 0x40
   return serial.toString('hex')
 }
 

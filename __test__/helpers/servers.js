@@ -1,5 +1,3 @@
-'use strict'
-
 // Real servers on loopback, each on a port of its own. The faulty ones live in faults.js and are exported from here too.
 
 const http2 = require('node:http2')
@@ -102,7 +100,7 @@ function serverOptions({ cert, chain = [], ca, sni, alpn, requestCert = ca !== u
     ...(maxVersion && { maxVersion }),
     ...(alpn && { ALPNProtocols: alpn }),
     ...(sni && { SNICallback: chooser(sni) }),
-    ...options.tls,
+    ...options.tls
   }
 }
 
@@ -111,7 +109,7 @@ function serverOptions({ cert, chain = [], ca, sni, alpn, requestCert = ca !== u
  * @param {{ pem: string }[]} chain
  */
 function identity({ pem, key }, chain) {
-  return { key, cert: [pem, ...chain.map((link) => link.pem)].join('') }
+  return { key, cert: [pem, ...chain.map(link => link.pem)].join('') }
 }
 
 /**
@@ -120,7 +118,7 @@ function identity({ pem, key }, chain) {
  */
 function chooser(sni) {
   const contexts = new Map(
-    Object.entries(sni).map(([name, cert]) => [name, tls.createSecureContext(identity(cert, cert.chain ?? []))]),
+    Object.entries(sni).map(([name, cert]) => [name, tls.createSecureContext(identity(cert, cert.chain ?? []))])
   )
   return (servername, done) => done(null, contexts.get(servername))
 }
@@ -138,7 +136,7 @@ function record({ method, url, httpVersion, headers, socket }) {
     servername: socket.servername,
     alpn: socket.alpnProtocol,
     resumed: socket.isSessionReused(),
-    clientCert: socket.getPeerCertificate()?.fingerprint256,
+    clientCert: socket.getPeerCertificate()?.fingerprint256
   }
 }
 

@@ -1,5 +1,3 @@
-'use strict'
-
 const { once } = require('node:events')
 const { setImmediate } = require('node:timers/promises')
 
@@ -100,7 +98,7 @@ class TrackedTlsServer extends TrackedServer {
   /** @param {import('node:tls').Server} server */
   constructor(server) {
     super(server)
-    server.on('secureConnection', (socket) => {
+    server.on('secureConnection', socket => {
       this.handshakes += 1
       this.resumed += socket.isSessionReused() ? 1 : 0
       this.#sockets.add(socket)

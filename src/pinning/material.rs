@@ -143,8 +143,7 @@ fn request_spki(der: &[u8]) -> Option<&[u8]> {
 /// The bytes of a `SubjectPublicKeyInfo`, unless it has more fields than it may: the parser would
 /// cut them off, and the digest would be that of another key than a TLS library sees.
 pub(super) fn whole<'a>(spki: &SubjectPublicKeyInfo<'a>) -> Option<&'a [u8]> {
-    let (rest, _) = Any::from_der(spki.raw).ok()?;
-    rest.is_empty().then_some(spki.raw)
+    Any::from_der(spki.raw).is_ok().then_some(spki.raw)
 }
 
 /// The label of a section, from what follows `-----BEGIN `.

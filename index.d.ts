@@ -1,0 +1,457 @@
+/**
+ * TLS certificate and public-key pinning for Node.js.
+ *
+ * A program names the keys it expects; every other server is refused before one byte of the request leaves, even
+ * when a trusted CA vouches for it.
+ *
+ * Pinning is dangerous: a server whose key changes without a matching pin cannot be reached until the pins are
+ * updated. Give every host a backup pin whose key is kept elsewhere.
+ */
+
+import type { KeyObject, webcrypto, X509Certificate } from 'node:crypto'
+import type { EventEmitter } from 'node:events'
+
+/** Text or bytes: PEM, or DER as bytes. */
+export type Material = string | NodeJS.ArrayBufferView | ArrayBuffer
+
+/**
+ * A pin in any of its forms.
+ *
+ * | text | pins |
+ * | --- | --- |
+ * | `sha256/BASE64` (OkHttp), `sha256//BASE64` (curl), `pin-sha256="BASE64"` (RFC 7469), 44 characters of base64 | a key |
+ * | `spki:sha256:HEX`, `spki:sha512:HEX`, `cert:sha256:HEX`, `cert:sha512:HEX` | as named |
+ * | `AA:BB:…` (`fingerprint256`, `fingerprint512`), `sha256 Fingerprint=AA:BB:…` (openssl) | a certificate |
+ * | `3 1 1 HEX` or a whole TLSA record (RFC 6698) | by its selector; usage 1 and 3 the leaf, 0 and 2 an issuer |
+ * | PEM of a public key or certificate request | a key |
+ *
+ * A key is hashed as its DER SubjectPublicKeyInfo. Bare hex is refused as ambiguous, SHA-1 and MD5 as broken.
+ */
+export type PinInput =
+  | string
+  | KeyObject
+  | webcrypto.JsonWebKey
+  | NodeJS.ArrayBufferView
+  /** Pins exactly this certificate. */
+  | { certificate: Material | X509Certificate }
+  /** Pins the key of this certificate, request or public key. */
+  | { publicKey: Material | X509Certificate | KeyObject | webcrypto.JsonWebKey }
+
+/** What a policy says of the hosts of one pattern. At least one of `pins`, `leaf` and `ca` is needed. */
+export interface PolicyEntry {
+  /** Any certificate on the verified path may match. */
+  pins?: PinInput | PinInput[]
+  /** Only the server's own certificate may match. */
+  leaf?: PinInput | PinInput[]
+  /** Only an issuer on the path may match. */
+  ca?: PinInput | PinInput[]
+  /** From this moment on the entry no longer holds. RFC 3339 or a Date. Default: never. */
+  expires?: string | Date
+  /** Whether its hosts are refused (`deny`, the default) or let through unpinned and reported when it has expired. */
+  onExpiry?: 'deny' | 'allow'
+  /** Whether a mismatch is refused (`enforce`, the default) or only reported. */
+  mode?: 'enforce' | 'report'
+}
+
+/**
+ * Hosts and their pins. Patterns are `api.example.com`, `*.example.com` (one label), `**.example.com` (the apex and any
+ * depth), IP addresses, each with an optional `:port`. The most specific entry alone applies: host with port, host,
+ * `*.`, the longest `**.`.
+ */
+export type HostPins = Record<string, PinInput | PinInput[] | PolicyEntry>
+
+export interface Policy {
+  $schema?: string
+  version?: 1
+  /** What holds for hosts that no entry is for. Default: `deny`. */
+  unlisted?: 'deny' | 'allow' | 'report'
+  hosts: HostPins
+}
+
+/**
+ * What the option `pins` takes everywhere: a `PinSet`, a policy, its shorthand `{ 'api.example.com': […] }`, one pin or a
+ * list of pins. A bare list applies to the host that a request is made for.
+ */
+export type Pins = PinSet | Policy | HostPins | PinInput | PinInput[]
+
+/** A pin that has been read. `String(pin)` is its canonical text. */
+export interface Pin {
+  readonly target: 'spki' | 'certificate'
+  readonly algorithm: 'sha256' | 'sha512'
+  readonly digest: Buffer
+  /** Which certificate of a path may match: `any`, or as a TLSA record's usage says. */
+  readonly role: 'any' | 'leaf' | 'ca'
+  toString(): string
+  toJSON(): string
+}
+
+/** A certificate on a verified path. */
+export interface PathCertificate {
+  subject: string
+  /** Null for a trust anchor that is known by its name and key alone; so are the next fields. */
+  issuer: string | null
+  /** `sha256/BASE64` of its key. */
+  spkiPin: string
+  /** `AA:BB:…`, as in Node. */
+  fingerprint256: string | null
+  validFrom: Date | null
+  validTo: Date | null
+}
+
+/** Why a connection was let through that nothing matched on. */
+export type Excuse = 'unlisted' | 'expired' | 'mismatch'
+
+/** The outcome of a verification. */
+export interface Verified {
+  /** From the server's certificate to the trust anchor; with `trust: 'pin-only'` the server's certificate alone. */
+  path: PathCertificate[]
+  /** The pattern of the entry that decided; null for a bare list. */
+  pattern: string | null
+  /** The pin that matched; null where the policy let the server through without. */
+  matched: string | null
+  excused: Excuse | null
+}
+
+/** A `report` event. */
+export interface Report {
+  reason: Excuse
+  host: string
+  port: number
+  pattern: string | null
+  expected: string[]
+  path: PathCertificate[]
+}
+
+/** What a policy says about a host. */
+export interface Match {
+  pattern: string | null
+  pins: string[]
+  leaf: string[]
+  ca: string[]
+  expires: Date | null
+  expired: boolean
+  mode: 'enforce' | 'report'
+  onExpiry: 'deny' | 'allow'
+}
+
+/** Something valid and still unwise in a policy, such as a host without a backup pin. */
+export interface PolicyWarning {
+  code: string
+  place: string
+  message: string
+}
+
+interface PinSetEvents {
+  /** Another policy is in force. */
+  change: []
+  /** A looser policy let a connection through. Once for each connection. */
+  report: [report: Report]
+}
+
+/**
+ * A live policy. What holds for a connection is what its pin set says at the moment it is written to.
+ *
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID` with the place of what is malformed.
+ */
+export class PinSet extends EventEmitter<PinSetEvents> {
+  constructor(pins: Pins)
+  /** The entry that decides about a host, or null where the policy has none. Port: 443 by default. */
+  match(host: string, port?: number): Match | null
+  /** Decides about a chain as a connection would. Throws what {@link verifyChain} throws. */
+  check(
+    host: string,
+    chain: VerifyChainOptions['chain'],
+    options?: Omit<VerifyChainOptions, 'hostname' | 'chain' | 'pins'>
+  ): Verified
+  /**
+   * Puts another policy into force, as a whole; if it is malformed this throws and nothing changes. Connections that
+   * no longer satisfy the policy are closed, and none of them is written to again.
+   */
+  replace(pins: Pins): void
+  get warnings(): PolicyWarning[]
+  /** The policy in canonical form. */
+  toJSON(): Policy
+}
+
+/** What says whom to trust, and as whom. Names and forms as in Node's `tls.connect`. */
+export interface TrustOptions {
+  /** Trust anchors instead of Node's own (`tls.getCACertificates('default')`, `NODE_EXTRA_CA_CERTS`). */
+  ca?: Material | Material[]
+  /** The client's certificate chain, leaf first. Needs `key`. */
+  cert?: Material | Material[]
+  key?: Material | KeyObject
+  /** For an encrypted `key` or for `pfx`. */
+  passphrase?: string
+  /** PKCS#12, instead of `cert` and `key`. */
+  pfx?: Material
+  /** The identity to expect, to send as SNI and to look up in the policy. Default: the URL's host. */
+  servername?: string
+  /** Default: `TLSv1.2`. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** Default: `TLSv1.3`. */
+  maxVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** Whether HTTP/2 is offered by ALPN. Default: true. */
+  allowH2?: boolean
+  /** Milliseconds from the look-up of the name to a TCP connection; 0: no limit. Default: 10000. `ETIMEDOUT`. */
+  connectTimeout?: number
+  /** Milliseconds for the TLS handshake; 0: no limit. Default: 10000. `ERR_TLS_HANDSHAKE_TIMEOUT`. */
+  handshakeTimeout?: number
+}
+
+export interface ClientOptions extends TrustOptions {
+  /** The servers to accept. There is no default: a client without pins is not made. */
+  pins: Pins
+  /**
+   * `ca` (default): the server's path must end at a trust anchor, and the pins must match on it. `pin-only`: the pins
+   * are the only trust; the server's own certificate, self-signed or not, must match, carry the host's name and be in
+   * date. In `pin-only` a mismatch is refused even in an entry with `mode: 'report'`.
+   */
+  trust?: 'ca' | 'pin-only'
+  /** Certificate revocation lists. Once given, every certificate below the anchor needs one, as in Node. */
+  crl?: Material | Material[]
+  /** 4 or 6: addresses of this family only. Default: 0, both, with happy eyeballs (RFC 8305). */
+  family?: 0 | 4 | 6
+  /** The local IP address to connect from. */
+  localAddress?: string
+  /** Milliseconds from sending a request to its response's head; 0: no limit. Default: 300000. `ETIMEDOUT`. */
+  headersTimeout?: number
+  /** Milliseconds between two pieces of a body that is being read; 0: no limit. Default: 300000. `ETIMEDOUT`. */
+  bodyTimeout?: number
+  /** Milliseconds that an unused connection is kept; 0: for good. Default: 4000. */
+  keepAliveTimeout?: number
+  /** Bytes of a response's body; -1: no limit, the default. `ERR_HTTP_RESPONSE_TOO_LARGE`. */
+  maxResponseSize?: number
+  /** HTTP/1.1 connections to one host at once, further requests wait; 0: no limit, the default. */
+  connections?: number
+  /** Only `true` is accepted: `false` would switch verification off (`ERR_TLS_PIN_UNSAFE`). */
+  rejectUnauthorized?: true
+}
+
+export type RequestHeaders =
+  | Record<string, string | number | readonly (string | number)[] | undefined>
+  | Iterable<readonly [string, string]>
+  | Headers
+  | readonly string[]
+
+export type RequestBody =
+  | string
+  | NodeJS.ArrayBufferView
+  | ArrayBuffer
+  | URLSearchParams
+  | Blob
+  | FormData
+  | ReadableStream
+  | AsyncIterable<string | NodeJS.ArrayBufferView | ArrayBuffer>
+  | Iterable<string | NodeJS.ArrayBufferView | ArrayBuffer>
+
+export interface RequestOptions {
+  /** Default: `GET`. Sent as it is written. */
+  method?: string
+  /** An object, pairs, `Headers`, or names and values in turn. */
+  headers?: RequestHeaders | null
+  body?: RequestBody | null
+  /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
+  signal?: AbortSignal | null
+}
+
+/** What a connection's TLS handshake proved and agreed on. */
+export interface TlsInfo extends Verified {
+  protocol: 'TLSv1.2' | 'TLSv1.3'
+  /** The IANA name of the cipher suite. */
+  cipher: string
+  /** The key exchange group, such as `X25519MLKEM768`. */
+  group: string | null
+  alpn: string | null
+  /** Whether an earlier session was resumed. Its path was checked again all the same. */
+  resumed: boolean
+  remoteAddress: string
+  remotePort: number
+}
+
+/**
+ * A response. Its body is read once: as a whole by `bytes`, `text`, `json`, `arrayBuffer` or `blob`, or as a stream. A body
+ * that is not wanted is cancelled with `response.body?.cancel()`, which frees the connection.
+ */
+export class PinnedResponse {
+  private constructor()
+  readonly status: number
+  /** Whether `status` is 200 to 299. */
+  readonly ok: boolean
+  readonly statusText: string
+  readonly headers: Headers
+  /** Names, in lower case, and values in turn. */
+  readonly rawHeaders: string[]
+  readonly url: string
+  readonly redirected: boolean
+  /** Complete once the body has been read. */
+  readonly trailers: Headers
+  /** Null where there is no body. */
+  readonly body: ReadableStream<Uint8Array> | null
+  readonly bodyUsed: boolean
+  readonly tls: TlsInfo
+  bytes(): Promise<Uint8Array>
+  text(): Promise<string>
+  json(): Promise<any>
+  arrayBuffer(): Promise<ArrayBuffer>
+  blob(): Promise<Blob>
+}
+
+/**
+ * A client with its own connections, sessions and verifier, which it shares with no other.
+ *
+ * @throws {TypeError} `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` for options.
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID` for pins.
+ * @throws {PinPolicyError} `ERR_TLS_PIN_UNSAFE` for options that would switch pinning off.
+ */
+export class PinnedClient {
+  constructor(options: ClientOptions)
+  /** The pin set in force; `client.pins.replace(…)` changes it. */
+  get pins(): PinSet
+  /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
+  request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
+  /** Refuses new requests and closes each connection as soon as it is unused. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * One request with pins. Behind it is a {@link PinnedClient}, kept for the next call with the same options; the 32 used
+ * last are kept. Options are the same if their values are; a `PinSet` is the same if it is the same object.
+ *
+ * @example
+ * const response = await pinnedRequest('https://api.example.com/', { pins: ['sha256/…', 'sha256/…'] })
+ */
+export function pinnedRequest(url: string | URL, options: ClientOptions & RequestOptions): Promise<PinnedResponse>
+
+/**
+ * Reads one pin.
+ *
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`, which says what to write instead.
+ */
+export function parsePin(input: PinInput): Pin
+
+/**
+ * The pin of a certificate, public key or certificate request, in PEM, DER or as Node's object.
+ *
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`: not readable, a private key, or a certificate pin of a key.
+ */
+export function pinOf(
+  certificateOrKey: Material | X509Certificate | KeyObject | webcrypto.JsonWebKey,
+  options?: { target?: 'spki' | 'certificate'; algorithm?: 'sha256' | 'sha512' }
+): Pin
+
+export interface VerifyChainOptions {
+  /** The server's certificates, leaf first, the rest in any order. */
+  chain: Material | X509Certificate | (Material | X509Certificate)[]
+  hostname: string
+  /** Default: 443. */
+  port?: number
+  pins: Pins
+  ca?: Material | Material[]
+  crl?: Material | Material[]
+  trust?: 'ca' | 'pin-only'
+  /** The moment to verify for, a Date or milliseconds. Default: now. */
+  time?: Date | number
+  /** Certificates allowed between the leaf and the anchor. Default, and at most: 6. */
+  maxIntermediates?: number
+}
+
+/**
+ * The native verifier without a connection: what `PinnedClient` would say to a server that presents this chain.
+ *
+ * @throws {TlsPinningError} with the code that the connection would fail with.
+ */
+export function verifyChain(options: VerifyChainOptions): Verified
+
+/** A certificate that a server presents. */
+export interface InspectedCertificate {
+  subject: string
+  issuer: string
+  serialNumber: string
+  validFrom: Date
+  validTo: Date
+  /** Subject alternative names: `DNS:…`, `IP Address:…`. */
+  names: string[]
+  ca: boolean
+  /** Such as `EC P-256`, `RSA 2048`. */
+  key: string
+  selfIssued: boolean
+  fingerprint256: string
+  /** Every form of its pin. */
+  pins: {
+    sha256: string
+    sha512: string
+    certificate256: string
+    certificate512: string
+    /** TLSA, DANE-EE. */
+    tlsa: string
+    curl: string
+    hpkp: string
+  }
+  pem: string
+}
+
+/** What a server presents. Nothing in it is proved unless `path` is there. */
+export interface Inspection {
+  host: string
+  port: number
+  remoteAddress: string
+  protocol: 'TLSv1.2' | 'TLSv1.3' | null
+  cipher: string | null
+  group: string | null
+  alpn: string | null
+  /** Leaf first, as sent. A certificate that cannot be read has only `unreadable` and its pin. */
+  chain: InspectedCertificate[]
+  /** The path to a trust anchor, or null where there is none. */
+  path: PathCertificate[] | null
+  /** Why there is no such path. */
+  untrusted: TlsPinningError | null
+  /** Why the handshake could not be finished although certificates came. */
+  incomplete: TlsPinningError | null
+}
+
+/**
+ * Looks at a server without trusting it: shakes hands, notes what it presents, and closes. No application byte is sent.
+ *
+ * @param target `example.com`, `example.com:8443` or an https URL.
+ */
+export function inspect(target: string | URL, options?: TrustOptions & { signal?: AbortSignal }): Promise<Inspection>
+
+/** When a failure happened. In all phases before `request` nothing of the request has left the machine. */
+export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
+
+/** Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. */
+export class TlsPinningError extends Error {
+  private constructor()
+  readonly code: string
+  readonly phase?: Phase
+  readonly host?: string
+  readonly port?: number
+  readonly syscall?: string
+}
+
+/**
+ * `ERR_TLS_PIN_MISMATCH`: a path to the server was verified, and nothing on it matches the pins. The message prints the
+ * path with a pin for each certificate, then the pins: what one needs to set the pin up, or to see the attack.
+ */
+export class PinMismatchError extends TlsPinningError {
+  readonly code: 'ERR_TLS_PIN_MISMATCH'
+  readonly pattern: string | null
+  readonly expected: string[]
+  readonly path: PathCertificate[]
+}
+
+/**
+ * `ERR_TLS_PIN_UNLISTED`: the policy has no entry for the host. `ERR_TLS_PIN_EXPIRED`: its entry has expired.
+ * `ERR_TLS_PIN_UNSAFE`: options that would switch pinning off.
+ */
+export class PinPolicyError extends TlsPinningError {
+  readonly code: 'ERR_TLS_PIN_UNLISTED' | 'ERR_TLS_PIN_EXPIRED' | 'ERR_TLS_PIN_UNSAFE'
+}
+
+/** `ERR_TLS_PIN_INVALID`: a pin, pattern or policy is malformed. */
+export class PinInvalidError extends TlsPinningError {
+  readonly code: 'ERR_TLS_PIN_INVALID'
+  /** Where, such as `hosts["api.example.com"].pins[2]`. */
+  readonly place: string
+}
