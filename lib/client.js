@@ -16,8 +16,8 @@ const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-enc
 /** Parsed URLs that a client remembers: most programs ask for a few again and again. */
 const URLS = 256
 
-/** @typedef {import('./response.js').PinnedResponse} Response */
-/** @typedef {import('./pins.js').PinSet} Pins */
+/** @typedef {InstanceType<typeof import('./response.js').PinnedResponse>} Response */
+/** @typedef {InstanceType<typeof import('./pins.js').PinSet>} Pins */
 
 let lastClient = 0
 

@@ -87,7 +87,7 @@ function deliver() {
   while (!completions.done) dispatch(completions)
 }
 
-/** @param {import('./wire.js').Completions} completions */
+/** @param {InstanceType<typeof import('./wire.js').Completions>} completions */
 function dispatch(completions) {
   const kind = completions.u8()
   const id = completions.u32()

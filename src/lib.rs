@@ -11,10 +11,10 @@
 //! - `node`: the only place that names Node-API (feature `node`).
 
 #[forbid(unsafe_code)]
-pub mod pinning;
-#[forbid(unsafe_code)]
-pub mod tls;
-#[forbid(unsafe_code)]
 pub mod http;
 #[cfg(feature = "node")]
 pub mod node;
+#[forbid(unsafe_code)]
+pub mod pinning;
+#[forbid(unsafe_code)]
+pub mod tls;

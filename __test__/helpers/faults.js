@@ -197,7 +197,7 @@ async function halfHandshake(options, act) {
 function firstRecord(socket) {
   return new Promise(resolve => {
     let received = Buffer.alloc(0)
-    socket.on('data', function onData(chunk) {
+    socket.on('data', function onData(/** @type {Buffer} */ chunk) {
       received = Buffer.concat([received, chunk])
       if (received.length < 5 || received.length < 5 + received.readUInt16BE(3)) return
       socket.off('data', onData)

@@ -206,9 +206,8 @@ impl<D: Driver> Observer for Inner<D> {
 
 impl<D> Drop for Inner<D> {
     fn drop(&mut self) {
-        let origins = std::mem::take(
-            self.origins.get_mut().unwrap_or_else(PoisonError::into_inner),
-        );
+        let origins =
+            std::mem::take(self.origins.get_mut().unwrap_or_else(PoisonError::into_inner));
         for origin in origins.into_values() {
             origin.pool.close();
         }

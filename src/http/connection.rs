@@ -146,6 +146,7 @@ async fn authenticate<D: Driver>(
 
 impl Connection {
     /// Whether it can carry a request now, and its server satisfies the policy in force.
+    #[must_use]
     pub fn usable(&self) -> bool {
         let alive = match &self.sender {
             Sender::Http1(sender) => sender.is_ready(),
@@ -155,6 +156,7 @@ impl Connection {
     }
 
     /// Another handle on a multiplexed connection; `None` for HTTP/1.1, which takes one request at a time.
+    #[must_use]
     pub fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
@@ -164,6 +166,7 @@ impl Connection {
         }
     }
 
+    #[must_use]
     pub fn is_multiplexed(&self) -> bool {
         matches!(self.sender, Sender::Http2(_))
     }
@@ -185,10 +188,10 @@ impl Connection {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match &mut self.sender {
             Sender::Http1(sender) => {
-                if !request.headers().contains_key(header::HOST) {
-                    if let Ok(value) = header::HeaderValue::from_str(authority) {
-                        request.headers_mut().insert(header::HOST, value);
-                    }
+                if !request.headers().contains_key(header::HOST)
+                    && let Ok(value) = header::HeaderValue::from_str(authority)
+                {
+                    request.headers_mut().insert(header::HOST, value);
                 }
                 sender.try_send_request(request).await
             }

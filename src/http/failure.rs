@@ -38,6 +38,7 @@ pub fn explain(error: &Error, info: &ConnectionInfo, phase: Phase) -> Failure {
     } else {
         ("EPROTO", "the exchange failed")
     };
-    let detail = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let detail =
+        std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     Failure::new(code, phase, message).because(&detail)
 }

@@ -115,11 +115,11 @@ impl Pool {
         if state.shared.as_ref().is_some_and(|shared| !shared.connection.usable()) {
             state.shared = None;
         }
-        if let Some(shared) = &mut state.shared {
-            if let Some(connection) = shared.connection.share() {
-                shared.streams += 1;
-                return Some(Checkout::Lease(self.lease(connection)));
-            }
+        if let Some(shared) = &mut state.shared
+            && let Some(connection) = shared.connection.share()
+        {
+            shared.streams += 1;
+            return Some(Checkout::Lease(self.lease(connection)));
         }
         while let Some(idle) = state.idle.pop() {
             if idle.since.elapsed() < self.limits.keep_alive && idle.connection.usable() {
@@ -222,6 +222,7 @@ impl Lease {
     }
 
     /// Gives the connection back once its exchange is over. Returns whether it is idle now.
+    #[must_use]
     pub fn reuse(mut self) -> bool {
         let Some(connection) = self.connection.take() else { return false };
         if connection.is_multiplexed() {
@@ -249,11 +250,11 @@ impl Lease {
 impl Pool {
     fn end_stream(&self, connection: &Connection) {
         let mut state = self.lock();
-        if let Some(shared) = &mut state.shared {
-            if shared.connection.info.id == connection.info.id {
-                shared.streams = shared.streams.saturating_sub(1);
-                shared.since = Instant::now();
-            }
+        if let Some(shared) = &mut state.shared
+            && shared.connection.info.id == connection.info.id
+        {
+            shared.streams = shared.streams.saturating_sub(1);
+            shared.since = Instant::now();
         }
     }
 }
@@ -274,6 +275,7 @@ impl Drop for Lease {
 
 impl Permit {
     /// The connection was made: the caller's lease on it. A multiplexed one serves all who wait.
+    #[must_use]
     pub fn connected(mut self, connection: Connection) -> Lease {
         self.used = true;
         let mut state = self.pool.lock();
@@ -281,7 +283,8 @@ impl Permit {
         if let Some(shared) = connection.share() {
             state.live = state.live.saturating_sub(1);
             if !state.closed {
-                state.shared = Some(Shared { connection: shared, streams: 1, since: Instant::now() });
+                state.shared =
+                    Some(Shared { connection: shared, streams: 1, since: Instant::now() });
             }
         } else {
             state.speaks_http1 = true;

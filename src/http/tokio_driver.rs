@@ -75,9 +75,10 @@ impl Driver for TokioDriver {
         })?;
         let mut connector = self.connector.clone();
         let io = connector.call(uri).await.map_err(|error| failure(&error))?;
-        let remote = io.inner().peer_addr().map_err(|error| {
-            codes::from_io(&error, Phase::Connect, "getpeername")
-        })?;
+        let remote = io
+            .inner()
+            .peer_addr()
+            .map_err(|error| codes::from_io(&error, Phase::Connect, "getpeername"))?;
         Ok((io, remote))
     }
 }
@@ -171,8 +172,8 @@ fn not_found(name: &Name, error: Option<&io::Error>) -> Unresolved {
     } else {
         ("ENOTFOUND", "has no address")
     };
-    let failure = Failure::new(code, Phase::Dns, format!("the name {name} {what}"))
-        .syscall("getaddrinfo");
+    let failure =
+        Failure::new(code, Phase::Dns, format!("the name {name} {what}")).syscall("getaddrinfo");
     Unresolved(match error {
         Some(error) => failure.because(error),
         None => failure,

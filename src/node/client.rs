@@ -125,14 +125,14 @@ fn parts(
     shared: &Arc<Shared>,
 ) -> std::result::Result<(Addresses, ClientOptions), Failure> {
     let servername = options.servername.as_deref().map(Host::parse).transpose();
-    let servername =
-        servername.map_err(|error| invalid(format!("servername {error}")))?;
-    let local = match &options.local_address {
-        None => None,
-        Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
-            invalid(format!("localAddress must be an IP address, not {text:?}"))
-        })?),
-    };
+    let servername = servername.map_err(|error| invalid(format!("servername {error}")))?;
+    let local =
+        match &options.local_address {
+            None => None,
+            Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
+                invalid(format!("localAddress must be an IP address, not {text:?}"))
+            })?),
+        };
     let family = match options.family {
         4 => Family::V4,
         6 => Family::V6,
@@ -195,6 +195,7 @@ pub fn tls(options: NativeOptions, trust: Trust) -> std::result::Result<TlsConfi
 }
 
 /// How long connecting may take.
+#[must_use]
 pub fn timeouts(options: &NativeOptions) -> ConnectTimeouts {
     ConnectTimeouts {
         connect: limit(options.connect_timeout),
@@ -203,9 +204,7 @@ pub fn timeouts(options: &NativeOptions) -> ConnectTimeouts {
 }
 
 fn limit(milliseconds: f64) -> Option<Duration> {
-    (milliseconds > 0.0)
-        .then(|| Duration::try_from_secs_f64(milliseconds / 1000.0).ok())
-        .flatten()
+    (milliseconds > 0.0).then(|| Duration::try_from_secs_f64(milliseconds / 1000.0).ok()).flatten()
 }
 
 #[expect(

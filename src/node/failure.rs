@@ -8,6 +8,7 @@ use crate::tls::Failure;
 use crate::tls::verified::PathCertificateInfo;
 
 /// The fields of the error to be made.
+#[must_use]
 pub fn to_json(failure: &Failure) -> Value {
     json!({
         "code": failure.code,
@@ -25,6 +26,7 @@ pub fn to_json(failure: &Failure) -> Value {
 }
 
 /// A malformed pin, pattern or policy.
+#[must_use]
 pub fn invalid(invalid: &Invalid) -> Value {
     json!({
         "code": "ERR_TLS_PIN_INVALID",
@@ -35,6 +37,7 @@ pub fn invalid(invalid: &Invalid) -> Value {
 }
 
 /// A certificate of a path, as in `error.path` and `response.tls.path`.
+#[must_use]
 pub fn certificate(info: &PathCertificateInfo) -> Value {
     json!({
         "subject": info.subject,

@@ -176,8 +176,9 @@ fn verify(
     pins: &NativePinSet,
     trust: Option<&NativeTrust>,
 ) -> std::result::Result<Value, Failure> {
-    let identity = Identity::new(parse(&given.hostname)?, given.port)
-        .map_err(|invalid| Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, invalid.to_string()))?;
+    let identity = Identity::new(parse(&given.hostname)?, given.port).map_err(|invalid| {
+        Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, invalid.to_string())
+    })?;
     let mut chain = Vec::new();
     for (index, part) in given.chain.iter().enumerate() {
         chain.extend(certificates_in(part, &format!("chain[{index}]"))?);
@@ -191,11 +192,11 @@ fn verify(
     };
     let now = match given.time {
         None => UnixTime::now(),
-        Some(seconds) => Duration::try_from_secs_f64(seconds)
-            .map(UnixTime::since_unix_epoch)
-            .map_err(|_| {
+        Some(seconds) => {
+            Duration::try_from_secs_f64(seconds).map(UnixTime::since_unix_epoch).map_err(|_| {
                 Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, "time is out of range")
-            })?,
+            })?
+        }
     };
     let verified = rules
         .verify(&chain, &identity, &pins.set().current(), now)

@@ -8,7 +8,7 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use crate::pinning::{
-    Algorithm, Host, Invalid, Material, PinSet, Pin, Policy, Role, Rule, Target, parse_text,
+    Algorithm, Host, Invalid, Material, Pin, PinSet, Policy, Role, Rule, Target, parse_text,
 };
 
 use super::failure::{invalid, outcome};
@@ -20,6 +20,7 @@ pub struct NativePinSet {
 }
 
 impl NativePinSet {
+    #[must_use]
     pub fn set(&self) -> &Arc<PinSet> {
         &self.set
     }
@@ -29,6 +30,7 @@ impl NativePinSet {
 impl NativePinSet {
     /// Replaces the whole policy or, if the text is not a valid one, nothing.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn replace(&self, policy: String) -> String {
         outcome(Policy::from_json(&policy).map_err(|error| invalid(&error)).map(|policy| {
             self.set.replace(policy);
@@ -38,22 +40,25 @@ impl NativePinSet {
 
     /// The policy in force, in canonical form.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn to_json(&self) -> String {
         self.set.current().policy.to_json().to_string()
     }
 
     /// What is valid in the policy and still unwise.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn warnings(&self) -> String {
         let warnings = self.set.current().policy.warnings(now());
         let warnings = warnings.iter().map(|warning| {
             json!({ "code": warning.code, "place": warning.place, "message": warning.message })
         });
-        Value::from_iter(warnings).to_string()
+        warnings.collect::<Value>().to_string()
     }
 
     /// The entry for a host, or null.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn entry(&self, host: String, port: u16) -> String {
         let found = Host::parse(&host).map_err(|error| invalid(&error)).map(|host| {
             let snapshot = self.set.current();

@@ -97,8 +97,7 @@ impl Shared {
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
         let (abort, registration) = AbortHandle::new_pair();
-        lock(&self.exchanges)
-            .insert(id, Entry { abort, wanted: Arc::default(), upload: None });
+        lock(&self.exchanges).insert(id, Entry { abort, wanted: Arc::default(), upload: None });
         let shared = Arc::clone(self);
         runtime::handle()?.spawn(async move {
             let _ = Abortable::new(work, registration).await;
@@ -127,8 +126,11 @@ impl Port {
     /// `wake` is called, at most once per batch, when [`Port::take`] has something to give.
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
-        let waker =
-            wake.build_threadsafe_function::<()>().weak::<true>().callee_handled::<false>().build()?;
+        let waker = wake
+            .build_threadsafe_function::<()>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build()?;
         Ok(Self {
             shared: Arc::new(Shared {
                 waker,
@@ -145,7 +147,7 @@ impl Port {
         let mut frames = Frames::new(&batch);
         let mut work = Vec::new();
         loop {
-            let frame = frames.next().map_err(|_| Error::from_reason("a request was cut off"))?;
+            let frame = frames.read().map_err(|_| Error::from_reason("a request was cut off"))?;
             let Some(frame) = frame else { break };
             let client = lock(&self.shared.clients).get(&frame.client).cloned();
             let (client, request, sent) = match (client, frame.request) {
@@ -252,6 +254,7 @@ impl Port {
 }
 
 impl Port {
+    #[must_use]
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -26,6 +26,8 @@ pub fn handle() -> Result<Handle> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Error::from_reason(format!("no native thread could be started: {error}")))?;
+        .map_err(|error| {
+            Error::from_reason(format!("no native thread could be started: {error}"))
+        })?;
     Ok(RUNTIME.get_or_init(|| runtime).handle().clone())
 }

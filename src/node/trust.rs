@@ -16,6 +16,7 @@ pub struct NativeTrust {
 }
 
 impl NativeTrust {
+    #[must_use]
     pub fn store(&self) -> &Arc<TrustStore> {
         &self.store
     }

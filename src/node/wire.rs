@@ -29,12 +29,13 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
+    #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// The next frame; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Submitted>, Truncated> {
+    pub fn read(&mut self) -> Result<Option<Submitted>, Truncated> {
         if self.bytes.is_empty() {
             return Ok(None);
         }
@@ -63,9 +64,8 @@ impl<'a> Frames<'a> {
                 (Bytes::new(), SentBody::Streamed((length != u64::MAX).then_some(length)))
             }
         };
-        let request = headers.and_then(|headers| {
-            Ok((build(method, host, port, path, headers, body)?, sent))
-        });
+        let request =
+            headers.and_then(|headers| Ok((build(method, host, port, path, headers, body)?, sent)));
         Ok(Some(Submitted { id, client, request }))
     }
 
@@ -205,10 +205,12 @@ impl Packed {
         self
     }
 
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }

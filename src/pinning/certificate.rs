@@ -74,10 +74,7 @@ impl CertificateInfo {
 }
 
 fn not_a_certificate() -> Invalid {
-    Invalid::new(
-        "this is not a certificate",
-        "give exactly one X.509 certificate as DER",
-    )
+    Invalid::new("this is not a certificate", "give exactly one X.509 certificate as DER")
 }
 
 fn serial(raw: &[u8]) -> String {
@@ -119,8 +116,7 @@ fn general_name(general_name: &GeneralName<'_>) -> Option<String> {
 fn ip(bytes: &[u8]) -> String {
     let v4 = <[u8; 4]>::try_from(bytes).map(|octets| Ipv4Addr::from(octets).to_string());
     let v6 = || <[u8; 16]>::try_from(bytes).map(|octets| Ipv6Addr::from(octets).to_string());
-    v4.or_else(|_| v6())
-        .unwrap_or_else(|_| "<invalid>".to_owned())
+    v4.or_else(|_| v6()).unwrap_or_else(|_| "<invalid>".to_owned())
 }
 
 fn key(spki: &SubjectPublicKeyInfo<'_>) -> String {
@@ -130,17 +126,10 @@ fn key(spki: &SubjectPublicKeyInfo<'_>) -> String {
     };
     match name {
         "EC" => {
-            let curve = spki
-                .algorithm
-                .parameters
-                .as_ref()
-                .and_then(|any| any.as_oid().ok());
+            let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
             let curve =
                 curve.map(|oid| curve_name(&oid).map_or_else(|| oid.to_id_string(), str::to_owned));
-            format!(
-                "EC {}",
-                curve.as_deref().unwrap_or("with explicit parameters")
-            )
+            format!("EC {}", curve.as_deref().unwrap_or("with explicit parameters"))
         }
         "RSA" | "RSA-PSS" => match rsa_bits(spki) {
             Some(bits) => format!("{name} {bits}"),
@@ -170,10 +159,7 @@ fn algorithm_name(algorithm: &Oid<'_>) -> Option<&'static str> {
         (oid!(2.16.840.1.101.3.4.3.18), "ML-DSA-65"),
         (oid!(2.16.840.1.101.3.4.3.19), "ML-DSA-87"),
     ];
-    names
-        .iter()
-        .find(|(oid, _)| oid == algorithm)
-        .map(|(_, name)| *name)
+    names.iter().find(|(oid, _)| oid == algorithm).map(|(_, name)| *name)
 }
 
 fn curve_name(curve: &Oid<'_>) -> Option<&'static str> {
@@ -183,10 +169,7 @@ fn curve_name(curve: &Oid<'_>) -> Option<&'static str> {
         (oid!(1.3.132.0.35), "P-521"),
         (oid!(1.3.132.0.10), "secp256k1"),
     ];
-    names
-        .iter()
-        .find(|(oid, _)| oid == curve)
-        .map(|(_, name)| *name)
+    names.iter().find(|(oid, _)| oid == curve).map(|(_, name)| *name)
 }
 
 #[cfg(test)]

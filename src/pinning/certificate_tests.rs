@@ -13,12 +13,8 @@ fn info(params: &CertificateParams, key: &KeyPair) -> CertificateInfo {
 fn a_certificate_is_described() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "a.example");
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, "A\nB");
+    params.distinguished_name.push(DnType::CommonName, "a.example");
+    params.distinguished_name.push(DnType::OrganizationName, "A\nB");
     params.serial_number = Some(SerialNumber::from(vec![0xab, 0x01]));
     params.not_before = rcgen::date_time_ymd(2020, 1, 2);
     params.not_after = rcgen::date_time_ymd(2050, 1, 1);
@@ -93,10 +89,7 @@ fn an_issued_leaf_is_neither_self_issued_nor_a_ca() {
 
     let info = CertificateInfo::from_der(leaf.der()).unwrap();
     assert!(!info.ca && !info.self_issued);
-    assert!(
-        info.subject.contains("CN=leaf") && info.issuer.contains("CN=ca"),
-        "{info:?}"
-    );
+    assert!(info.subject.contains("CN=leaf") && info.issuer.contains("CN=ca"), "{info:?}");
 }
 
 #[test]
@@ -114,17 +107,12 @@ fn a_serial_is_written_as_node_does() {
 
 #[test]
 fn an_rsa_pss_key_and_an_unknown_one_are_named_too() {
-    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)
-        .unwrap()
-        .subject_public_key_info();
+    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().subject_public_key_info();
     let describe = |last: u8| {
         let mut spki = rsa.clone();
         // rsaEncryption is 1.2.840.113549.1.1.1: its last byte tells its siblings apart.
         let oid = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-        let at = spki
-            .windows(oid.len())
-            .position(|window| window == oid)
-            .unwrap();
+        let at = spki.windows(oid.len()).position(|window| window == oid).unwrap();
         spki[at + oid.len() - 1] = last;
         key(&SubjectPublicKeyInfo::from_der(&spki).unwrap().1)
     };
@@ -137,15 +125,10 @@ fn an_rsa_pss_key_and_an_unknown_one_are_named_too() {
 fn garbled_der_is_an_error_or_a_description() {
     let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
-    params
-        .subject_alt_names
-        .push(SanType::IpAddress("192.0.2.7".parse().unwrap()));
+    params.subject_alt_names.push(SanType::IpAddress("192.0.2.7".parse().unwrap()));
     let der = params.self_signed(&key).unwrap().der().to_vec();
     for at in 0..der.len() {
-        assert!(
-            CertificateInfo::from_der(&der[..at]).is_err(),
-            "cut at {at}"
-        );
+        assert!(CertificateInfo::from_der(&der[..at]).is_err(), "cut at {at}");
         for value in [0, 1, 0x30, 0x7f, 0x80, 0x84, 0xff] {
             let mut garbled = der.clone();
             garbled[at] = value;

@@ -61,13 +61,8 @@ impl Entry {
     pub fn find(&self, path: &[PathCertificate<'_>]) -> Option<Match> {
         path.iter().enumerate().find_map(|(index, certificate)| {
             let rules = self.rules.iter().filter(|rule| rule.role.allows(index));
-            let pin = rules
-                .map(|rule| &rule.pin)
-                .find(|pin| certificate.satisfies(pin))?;
-            Some(Match {
-                pin: pin.clone(),
-                index,
-            })
+            let pin = rules.map(|rule| &rule.pin).find(|pin| certificate.satisfies(pin))?;
+            Some(Match { pin: pin.clone(), index })
         })
     }
 
@@ -138,11 +133,7 @@ mod tests {
     fn entry(rules: &[(Role, Pin)]) -> Entry {
         Entry {
             pattern: None,
-            rules: rules
-                .iter()
-                .cloned()
-                .map(|(role, pin)| Rule { pin, role })
-                .collect(),
+            rules: rules.iter().cloned().map(|(role, pin)| Rule { pin, role }).collect(),
             expires: None,
             on_expiry: OnExpiry::Deny,
             mode: Mode::Enforce,
@@ -151,10 +142,7 @@ mod tests {
 
     fn certificate(name: &str, with_der: bool) -> PathCertificate<'_> {
         let der = with_der.then(|| Cow::Owned(format!("{name} der").into_bytes()));
-        PathCertificate {
-            spki: Cow::Borrowed(name.as_bytes()),
-            der,
-        }
+        PathCertificate { spki: Cow::Borrowed(name.as_bytes()), der }
     }
 
     #[test]
@@ -183,10 +171,7 @@ mod tests {
             let found = entry(&[(role, pin.clone())]).find(&path);
             assert_eq!(
                 found,
-                expected.map(|index| Match {
-                    pin: pin.clone(),
-                    index
-                }),
+                expected.map(|index| Match { pin: pin.clone(), index }),
                 "{role:?} {pin}"
             );
         }
@@ -197,18 +182,8 @@ mod tests {
         let path = ["leaf", "root"].map(|name| certificate(name, true));
         let [other, root, leaf] =
             ["other", "root", "leaf"].map(|name| Pin::of_spki(Algorithm::Sha256, name.as_bytes()));
-        let entry = entry(&[
-            (Role::Any, other),
-            (Role::Any, root),
-            (Role::Any, leaf.clone()),
-        ]);
-        assert_eq!(
-            entry.find(&path),
-            Some(Match {
-                pin: leaf,
-                index: 0
-            })
-        );
+        let entry = entry(&[(Role::Any, other), (Role::Any, root), (Role::Any, leaf.clone())]);
+        assert_eq!(entry.find(&path), Some(Match { pin: leaf, index: 0 }));
         assert_eq!(entry.find(&[]), None);
     }
 

@@ -17,11 +17,7 @@ pub struct Invalid {
 impl Invalid {
     /// An error without a place yet; see [`Invalid::at`].
     pub fn new(problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            place: String::new(),
-            problem: problem.into(),
-            fix: fix.into(),
-        }
+        Self { place: String::new(), problem: problem.into(), fix: fix.into() }
     }
 
     /// Puts `prefix` before the place, so that each level adds its own part on the way out.
@@ -39,11 +35,7 @@ const QUOTED: usize = 80;
 pub(super) fn quoted(text: &str) -> String {
     let mut characters = text.chars();
     let shown: String = characters.by_ref().take(QUOTED).collect();
-    let more = if characters.next().is_some() {
-        "…"
-    } else {
-        ""
-    };
+    let more = if characters.next().is_some() { "…" } else { "" };
     format!("{shown:?}{more}")
 }
 
@@ -53,26 +45,15 @@ mod tests {
 
     #[test]
     fn each_level_prefixes_its_place() {
-        let error = Invalid::new("is empty", "write a pin")
-            .at("[2]")
-            .at(".pins")
-            .at("hosts[\"a\"]");
-        assert_eq!(
-            error.to_string(),
-            "hosts[\"a\"].pins[2]: is empty; write a pin"
-        );
-        assert_eq!(
-            Invalid::new("is empty", "write a pin").to_string(),
-            "is empty; write a pin"
-        );
+        let error =
+            Invalid::new("is empty", "write a pin").at("[2]").at(".pins").at("hosts[\"a\"]");
+        assert_eq!(error.to_string(), "hosts[\"a\"].pins[2]: is empty; write a pin");
+        assert_eq!(Invalid::new("is empty", "write a pin").to_string(), "is empty; write a pin");
     }
 
     #[test]
     fn a_quoted_text_is_short_and_printable() {
-        assert_eq!(
-            quoted("a\"\n\u{1b}[31m\u{202e}"),
-            r#""a\"\n\u{1b}[31m\u{202e}""#
-        );
+        assert_eq!(quoted("a\"\n\u{1b}[31m\u{202e}"), r#""a\"\n\u{1b}[31m\u{202e}""#);
         assert_eq!(quoted(&"é".repeat(81)), format!("\"{}\"…", "é".repeat(80)));
     }
 }

@@ -30,10 +30,7 @@ impl Host {
     /// and which is not an IPv4 address: URL parsers would read it as one (`127.1`, `0x7f.1`).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
-            return Err(Invalid::new(
-                "the host is empty",
-                "write a host name or an IP address",
-            ));
+            return Err(Invalid::new("the host is empty", "write a host name or an IP address"));
         }
         if let Some(address) = bracketed(text)? {
             return Ok(Self::Ip(address.into()));
@@ -42,12 +39,7 @@ impl Host {
             return ipv6(text).map(|address| Self::Ip(address.into()));
         }
         let name = Uts46::new()
-            .to_ascii(
-                text.as_bytes(),
-                AsciiDenyList::URL,
-                Hyphens::Allow,
-                DnsLength::Ignore,
-            )
+            .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore)
             .map_err(|_| not_a_host(text))?;
         let name = name.strip_suffix('.').unwrap_or(&name);
         if let Ok(address) = name.parse::<Ipv4Addr>() {
@@ -94,10 +86,7 @@ fn check_name(name: &str, text: &str) -> Result<(), Invalid> {
     let problem =
         |what: &str, fix: &str| Err(Invalid::new(format!("{} {what}", quoted(text)), fix));
     if name.len() > 253 {
-        return problem(
-            "is longer than 253 characters",
-            "write a name that DNS can hold",
-        );
+        return problem("is longer than 253 characters", "write a name that DNS can hold");
     }
     for label in name.split('.') {
         if label.is_empty() {
@@ -107,16 +96,10 @@ fn check_name(name: &str, text: &str) -> Result<(), Invalid> {
             );
         }
         if label.len() > 63 {
-            return problem(
-                "has a label over 63 characters",
-                "write a name that DNS can hold",
-            );
+            return problem("has a label over 63 characters", "write a name that DNS can hold");
         }
         // Lower case only: what to_ascii leaves in upper case does not exist.
-        if !label
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-        {
+        if !label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')) {
             return Err(not_a_host(text));
         }
     }
@@ -169,14 +152,8 @@ mod tests {
         ] {
             assert_eq!(Host::parse(text).unwrap().to_string(), canonical, "{text}");
         }
-        assert!(matches!(
-            Host::parse("[::1]").unwrap(),
-            Host::Ip(IpAddr::V6(_))
-        ));
-        assert!(matches!(
-            Host::parse("192.0.2.7").unwrap(),
-            Host::Ip(IpAddr::V4(_))
-        ));
+        assert!(matches!(Host::parse("[::1]").unwrap(), Host::Ip(IpAddr::V6(_))));
+        assert!(matches!(Host::parse("192.0.2.7").unwrap(), Host::Ip(IpAddr::V4(_))));
     }
 
     #[test]

@@ -36,10 +36,7 @@ impl Json {
         };
         let chosen = choices.iter().find(|(name, _)| name == text);
         chosen.map(|(_, choice)| *choice).ok_or_else(|| {
-            Invalid::new(
-                format!("{} is unknown", quoted(text)),
-                format!("write {names}"),
-            )
+            Invalid::new(format!("{} is unknown", quoted(text)), format!("write {names}"))
         })
     }
 
@@ -53,10 +50,7 @@ impl Json {
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
         };
-        Invalid::new(
-            format!("{kind} stands where {what} is expected"),
-            format!("write {what}"),
-        )
+        Invalid::new(format!("{kind} stands where {what} is expected"), format!("write {what}"))
     }
 }
 
@@ -70,16 +64,10 @@ pub(super) fn check_keys(members: &[(String, Json)], known: &[&str]) -> Result<(
                 Some(nearest) => format!("write `{nearest}`"),
                 None => format!("write {}", list(known.iter().copied())),
             };
-            return Err(Invalid::new(
-                format!("the key {} is unknown", quoted(key)),
-                fix,
-            ));
+            return Err(Invalid::new(format!("the key {} is unknown", quoted(key)), fix));
         }
         if seen.contains(&key) {
-            return Err(Invalid::new(
-                format!("the key `{key}` is repeated"),
-                "keep one of them",
-            ));
+            return Err(Invalid::new(format!("the key `{key}` is repeated"), "keep one of them"));
         }
         seen.push(key);
     }
@@ -90,10 +78,7 @@ pub(super) fn check_keys(members: &[(String, Json)], known: &[&str]) -> Result<(
 fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let key: Vec<char> = key.chars().take(32).collect();
     let distances = known.iter().map(|name| (edits(&key, name), *name));
-    distances
-        .filter(|(distance, _)| *distance <= 2)
-        .min()
-        .map(|(_, name)| name)
+    distances.filter(|(distance, _)| *distance <= 2).min().map(|(_, name)| name)
 }
 
 /// The Levenshtein distance, case aside.

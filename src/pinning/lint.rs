@@ -34,11 +34,7 @@ impl Policy {
                 |pattern| format!("hosts[{}]", quoted(&pattern.to_string())),
             );
             let mut warn = |code, message| {
-                warnings.push(Warning {
-                    code,
-                    place: place.clone(),
-                    message,
-                });
+                warnings.push(Warning { code, place: place.clone(), message });
             };
             check_backup(entry, &mut warn);
             check_pins(entry, &mut warn);
@@ -70,10 +66,7 @@ fn check_pins(entry: &Entry, warn: &mut impl FnMut(&'static str, String)) {
         if !seen.insert(pin) {
             warn("duplicate-pin", format!("{pin} is there more than once"));
         } else if pin.digest().iter().all(|byte| *byte == 0) {
-            warn(
-                "zero-digest",
-                format!("{pin} is all zeros: a placeholder that nothing matches"),
-            );
+            warn("zero-digest", format!("{pin} is all zeros: a placeholder that nothing matches"));
         } else if pin.matches(b"", Some(b"")) {
             let message =
                 format!("{pin} is the digest of nothing: the command that made it had no input");
@@ -87,15 +80,9 @@ fn check_expiry(entry: &Entry, now: i64, warn: &mut impl FnMut(&'static str, Str
         return;
     };
     if entry.is_expired(now) {
-        warn(
-            "expired",
-            format!("it expired at {}", time::format(expires)),
-        );
+        warn("expired", format!("it expired at {}", time::format(expires)));
     } else if expires.saturating_sub(now) <= SOON {
-        warn(
-            "expires-soon",
-            format!("it expires at {}", time::format(expires)),
-        );
+        warn("expires-soon", format!("it expires at {}", time::format(expires)));
     }
 }
 
@@ -107,11 +94,7 @@ mod tests {
 
     fn codes(json: &str) -> Vec<&'static str> {
         let policy = Policy::from_json(json).unwrap();
-        policy
-            .warnings(NOW)
-            .iter()
-            .map(|warning| warning.code)
-            .collect()
+        policy.warnings(NOW).iter().map(|warning| warning.code).collect()
     }
 
     fn key(name: &str) -> Pin {
@@ -124,34 +107,19 @@ mod tests {
         let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let entry = |rest: &str| format!(r#"{{"x.example": {{ {rest} }} }}"#);
         let expiring = |at: i64| {
-            entry(&format!(
-                r#""pins": ["{a}", "{b}"], "expires": "{}""#,
-                time::format(NOW + at)
-            ))
+            entry(&format!(r#""pins": ["{a}", "{b}"], "expires": "{}""#, time::format(NOW + at)))
         };
         for (json, expected) in [
             (format!(r#"["{a}", "{b}"]"#), vec![]),
             (entry(&format!(r#""leaf": ["{a}"], "ca": ["{b}"]"#)), vec![]),
             (format!(r#""{a}""#), vec!["no-backup-pin"]),
             (entry(&format!(r#""ca": ["{a}"]"#)), vec!["no-backup-pin"]),
-            (
-                entry(&format!(r#""leaf": ["{a}"]"#)),
-                vec!["leaf-without-backup"],
-            ),
+            (entry(&format!(r#""leaf": ["{a}"]"#)), vec!["leaf-without-backup"]),
             (format!(r#"["{a}", "{b}", "{a}"]"#), vec!["duplicate-pin"]),
-            (
-                format!(r#"["{a}", "{a}"]"#),
-                vec!["no-backup-pin", "duplicate-pin"],
-            ),
-            (
-                entry(&format!(r#""pins": ["{a}", "{b}"], "leaf": "{a}""#)),
-                vec!["duplicate-pin"],
-            ),
+            (format!(r#"["{a}", "{a}"]"#), vec!["no-backup-pin", "duplicate-pin"]),
+            (entry(&format!(r#""pins": ["{a}", "{b}"], "leaf": "{a}""#)), vec!["duplicate-pin"]),
             (format!(r#"["{a}", "{zero}"]"#), vec!["zero-digest"]),
-            (
-                format!(r#"["{a}", "cert:sha512:{}"]"#, "0".repeat(128)),
-                vec!["zero-digest"],
-            ),
+            (format!(r#"["{a}", "cert:sha512:{}"]"#, "0".repeat(128)), vec!["zero-digest"]),
             (format!(r#"["{a}", "{}"]"#, key("")), vec!["empty-digest"]),
             (
                 format!(
@@ -172,19 +140,10 @@ mod tests {
 
     #[test]
     fn a_warning_names_the_entry() {
-        let policy = format!(
-            r#"{{"B.example": "{a}", "*.a.example:443": "{a}"}}"#,
-            a = key("a")
-        );
+        let policy = format!(r#"{{"B.example": "{a}", "*.a.example:443": "{a}"}}"#, a = key("a"));
         let warnings = Policy::from_json(&policy).unwrap().warnings(NOW);
-        let places: Vec<&str> = warnings
-            .iter()
-            .map(|warning| warning.place.as_str())
-            .collect();
-        assert_eq!(
-            places,
-            [r#"hosts["*.a.example:443"]"#, r#"hosts["b.example"]"#]
-        );
+        let places: Vec<&str> = warnings.iter().map(|warning| warning.place.as_str()).collect();
+        assert_eq!(places, [r#"hosts["*.a.example:443"]"#, r#"hosts["b.example"]"#]);
         let bare = Policy::from_json(&format!(r#"["{}"]"#, key("a"))).unwrap();
         assert_eq!(bare.warnings(NOW)[0].place, "pins");
     }

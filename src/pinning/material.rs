@@ -27,10 +27,7 @@ impl Material {
     /// else.
     pub fn parse(bytes: &[u8]) -> Result<Self, Invalid> {
         if bytes.trim_ascii().is_empty() {
-            return Err(Invalid::new(
-                "there is no certificate or key: the input is empty",
-                GIVE,
-            ));
+            return Err(Invalid::new("there is no certificate or key: the input is empty", GIVE));
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if text.contains("-----BEGIN ") => Self::from_pem(text),
@@ -82,9 +79,7 @@ impl Material {
                 "give each certificate or key on its own",
             ));
         }
-        let after = text
-            .rsplit_once("-----END ")
-            .and_then(|(_, rest)| rest.split_once("-----"));
+        let after = text.rsplit_once("-----END ").and_then(|(_, rest)| rest.split_once("-----"));
         if after.is_none_or(|(_, rest)| !rest.trim_ascii().is_empty()) {
             return Err(Invalid::new(
                 "the PEM section has no end, or text after its end",
@@ -100,20 +95,14 @@ impl Material {
             Err(_) => return Err(Invalid::new("the PEM text is malformed", "copy it whole")),
         };
         // The label is a claim: only the DER tells.
-        if material.spki().is_ok() {
-            Ok(material)
-        } else {
-            Err(not_der(material.as_der()))
-        }
+        if material.spki().is_ok() { Ok(material) } else { Err(not_der(material.as_der())) }
     }
 
     fn from_der(der: &[u8]) -> Result<Self, Invalid> {
         let variants: [fn(Vec<u8>) -> Self; 3] =
             [Self::Certificate, Self::PublicKey, Self::Request];
         let mut materials = variants.into_iter().map(|variant| variant(der.to_vec()));
-        materials
-            .find(|material| material.spki().is_ok())
-            .ok_or_else(|| not_der(der))
+        materials.find(|material| material.spki().is_ok()).ok_or_else(|| not_der(der))
     }
 
     fn as_der(&self) -> &[u8] {
@@ -156,10 +145,7 @@ fn unsupported(label: &str) -> Invalid {
         "RSA PUBLIC KEY" => CONVERT_RSA,
         _ => GIVE,
     };
-    Invalid::new(
-        format!("a PEM section {} cannot be pinned", quoted(label)),
-        fix,
-    )
+    Invalid::new(format!("a PEM section {} cannot be pinned", quoted(label)), fix)
 }
 
 const CONVERT_RSA: &str = "convert it with `openssl rsa -RSAPublicKey_in -pubout`";
@@ -178,16 +164,11 @@ fn not_der(der: &[u8]) -> Invalid {
     match fields.each_ref().map(|field| field.as_ref().map(Any::tag)) {
         // PKCS #8, PKCS #12; SEC 1; encrypted PKCS #8; PKCS #1.
         [Some(Tag::Integer), Some(Tag::Sequence), _]
-        | [
-            Some(Tag::Integer | Tag::Sequence),
-            Some(Tag::OctetString),
-            _,
-        ]
+        | [Some(Tag::Integer | Tag::Sequence), Some(Tag::OctetString), _]
         | [Some(Tag::Integer), Some(Tag::Integer), Some(Tag::Integer)] => private_key(),
-        [Some(Tag::Integer), Some(Tag::Integer), None] => Invalid::new(
-            "this is an RSA public key without its algorithm (PKCS #1)",
-            CONVERT_RSA,
-        ),
+        [Some(Tag::Integer), Some(Tag::Integer), None] => {
+            Invalid::new("this is an RSA public key without its algorithm (PKCS #1)", CONVERT_RSA)
+        }
         _ => Invalid::new(
             "this is neither a certificate nor a public key nor a request, or something follows it",
             GIVE,

@@ -15,11 +15,7 @@ impl Fixture {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let params = CertificateParams::new(["a.example".to_owned()]).unwrap();
         let request = params.serialize_request(&key).unwrap();
-        Self {
-            certificate: params.self_signed(&key).unwrap(),
-            request,
-            key,
-        }
+        Self { certificate: params.self_signed(&key).unwrap(), request, key }
     }
 
     fn spki(&self) -> Vec<u8> {
@@ -29,34 +25,21 @@ impl Fixture {
 
 #[test]
 fn der_and_pem_of_each_kind_are_told_apart() {
-    for algorithm in [
-        &rcgen::PKCS_ECDSA_P256_SHA256,
-        &rcgen::PKCS_ED25519,
-        &rcgen::PKCS_RSA_SHA256,
-    ] {
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519, &rcgen::PKCS_RSA_SHA256]
+    {
         let fixture = Fixture::new(algorithm);
         let certificate = Material::Certificate(fixture.certificate.der().to_vec());
         let key = Material::PublicKey(fixture.spki());
         let request = Material::Request(fixture.request.der().to_vec());
         for (bytes, pem, expected) in [
-            (
-                fixture.certificate.der().to_vec(),
-                fixture.certificate.pem(),
-                &certificate,
-            ),
+            (fixture.certificate.der().to_vec(), fixture.certificate.pem(), &certificate),
             (fixture.spki(), fixture.key.public_key_pem(), &key),
-            (
-                fixture.request.der().to_vec(),
-                fixture.request.pem().unwrap(),
-                &request,
-            ),
+            (fixture.request.der().to_vec(), fixture.request.pem().unwrap(), &request),
         ] {
             assert_eq!(Material::parse(&bytes).as_ref(), Ok(expected));
             assert_eq!(Material::parse(pem.as_bytes()).as_ref(), Ok(expected));
-            let described = format!(
-                "subject=CN = a.example\r\n\n{}\n \n",
-                pem.replace('\n', "\r\n")
-            );
+            let described =
+                format!("subject=CN = a.example\r\n\n{}\n \n", pem.replace('\n', "\r\n"));
             assert_eq!(Material::parse(described.as_bytes()).as_ref(), Ok(expected));
             assert_eq!(expected.spki(), Ok(fixture.spki().as_slice()));
         }
@@ -75,10 +58,7 @@ fn a_pin_is_made_of_the_target() {
             assert_eq!(material.pin(Target::Spki, algorithm).as_ref(), Ok(&of_key));
         }
         let of_certificate = Pin::of_certificate(algorithm, fixture.certificate.der());
-        assert_eq!(
-            certificate.pin(Target::Certificate, algorithm),
-            Ok(of_certificate)
-        );
+        assert_eq!(certificate.pin(Target::Certificate, algorithm), Ok(of_certificate));
         for material in [&key, &request] {
             let error = material.pin(Target::Certificate, algorithm).unwrap_err();
             assert!(error.problem.contains("no certificate"), "{error}");
@@ -107,12 +87,7 @@ fn a_private_key_is_refused_in_every_form() {
         inputs.push(pem(label).into_bytes());
     }
     // SEC 1, PKCS #1, encrypted PKCS #8 and PKCS #12, by their first fields.
-    for der in [
-        "30060201010401aa",
-        "3009020100020103020105",
-        "300530000401aa",
-        "30050201033000",
-    ] {
+    for der in ["30060201010401aa", "3009020100020103020105", "300530000401aa", "30050201033000"] {
         inputs.push(HEXLOWER.decode(der.as_bytes()).unwrap());
     }
     for input in inputs {
@@ -136,33 +111,17 @@ fn what_is_not_exactly_one_thing_is_refused() {
         ([&der[..], &der[..]].concat(), "neither"),
         (der[..der.len() - 1].to_vec(), "neither"),
         ([fixture.spki(), vec![0]].concat(), "neither"),
-        (
-            [fixture.request.der().to_vec(), vec![0]].concat(),
-            "neither",
-        ),
+        ([fixture.request.der().to_vec(), vec![0]].concat(), "neither"),
         ([&[0], &der[..]].concat(), "neither"),
         (format!("{pem}{pem}").into_bytes(), "2 sections"),
         (format!("{pem}x").into_bytes(), "after its end"),
         (head.as_bytes().to_vec(), "no end"),
         (format!("{head}-----END").into_bytes(), "no end"),
         (format!("{head}!!!!\n{tail}").into_bytes(), "malformed"),
-        (
-            pem.replace("CERTIFICATE", "PUBLIC KEY").into_bytes(),
-            "neither",
-        ),
-        (
-            pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE")
-                .into_bytes(),
-            "cannot be pinned",
-        ),
-        (
-            pem.replace("CERTIFICATE", "X509 CRL").into_bytes(),
-            "cannot be pinned",
-        ),
-        (
-            pem.replace("CERTIFICATE", "RSA PUBLIC KEY").into_bytes(),
-            "cannot be pinned",
-        ),
+        (pem.replace("CERTIFICATE", "PUBLIC KEY").into_bytes(), "neither"),
+        (pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE").into_bytes(), "cannot be pinned"),
+        (pem.replace("CERTIFICATE", "X509 CRL").into_bytes(), "cannot be pinned"),
+        (pem.replace("CERTIFICATE", "RSA PUBLIC KEY").into_bytes(), "cannot be pinned"),
         (HEXLOWER.decode(b"3006020103020105").unwrap(), "PKCS #1"),
     ] {
         let error = Material::parse(&input).unwrap_err();
@@ -184,17 +143,12 @@ fn a_key_with_a_field_too_many_is_refused() {
 
 #[test]
 fn a_variant_made_of_other_bytes_has_no_pin() {
-    for material in [
-        Material::Certificate(vec![1]),
-        Material::PublicKey(vec![]),
-        Material::Request(vec![0x30]),
-    ] {
+    for material in
+        [Material::Certificate(vec![1]), Material::PublicKey(vec![]), Material::Request(vec![0x30])]
+    {
         assert!(material.spki().is_err());
         for target in [Target::Spki, Target::Certificate] {
-            assert!(
-                material.pin(target, Algorithm::Sha256).is_err(),
-                "{material:?}"
-            );
+            assert!(material.pin(target, Algorithm::Sha256).is_err(), "{material:?}");
         }
     }
 }
@@ -214,11 +168,8 @@ proptest! {
 #[test]
 fn garbled_der_never_panics() {
     let fixture = Fixture::new(&rcgen::PKCS_RSA_SHA256);
-    for der in [
-        fixture.certificate.der().to_vec(),
-        fixture.spki(),
-        fixture.request.der().to_vec(),
-    ] {
+    for der in [fixture.certificate.der().to_vec(), fixture.spki(), fixture.request.der().to_vec()]
+    {
         for at in 0..der.len() {
             assert!(Material::parse(&der[..at]).is_err(), "cut at {at}");
             for value in [0, 1, 0x30, 0x7f, 0x80, 0x84, 0xff] {

@@ -27,10 +27,7 @@ pub fn name_text(der: &[u8]) -> String {
     };
     // The parser takes what it cannot read for the end of the name.
     if text.is_empty() && !matches!(der, [] | [SEQUENCE, 0]) {
-        return cut(format!(
-            "#{}",
-            HEXLOWER.encode(der.get(..LONGEST).unwrap_or(der))
-        ));
+        return cut(format!("#{}", HEXLOWER.encode(der.get(..LONGEST).unwrap_or(der))));
     }
     text
 }
@@ -118,10 +115,7 @@ fn short_name(kind: &Oid<'_>) -> Option<&'static str> {
         (oid!(2.5.4.97), "organizationIdentifier"),
         (oid!(1.2.840.113549.1.9.1), "emailAddress"),
     ];
-    names
-        .iter()
-        .find(|(oid, _)| oid == kind)
-        .map(|(_, name)| *name)
+    names.iter().find(|(oid, _)| oid == kind).map(|(_, name)| *name)
 }
 
 fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
@@ -134,9 +128,7 @@ fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
                 [high, low] => u16::from_be_bytes([high, low]),
                 _ => 0xfffd,
             });
-            char::decode_utf16(units)
-                .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-                .collect()
+            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
         _ => String::from_utf8_lossy(value.data).into_owned(),
     }

@@ -32,11 +32,7 @@ fn a_name_is_written_from_the_most_specific_to_the_least() {
     ]);
     let expected = "CN=a.example,1.2.3=x,serialNumber=12,O=Beispiel,C=DE";
     assert_eq!(name_text(&name), expected);
-    assert_eq!(
-        name_text(&name[2..]),
-        expected,
-        "without the outer SEQUENCE, as rustls has it"
-    );
+    assert_eq!(name_text(&name[2..]), expected, "without the outer SEQUENCE, as rustls has it");
     assert_eq!(name_text(&[]), "");
     assert_eq!(name_text(&[0x30, 0]), "");
 }
@@ -73,19 +69,7 @@ fn other_string_types_are_read() {
         (0x0c, &[0xff], "CN=\u{fffd}"),
     ] {
         let length = |extra: usize| u8::try_from(bytes.len() + extra).unwrap();
-        let mut name = vec![
-            0x31,
-            length(9),
-            0x30,
-            length(7),
-            6,
-            3,
-            0x55,
-            4,
-            3,
-            tag,
-            length(0),
-        ];
+        let mut name = vec![0x31, length(9), 0x30, length(7), 6, 3, 0x55, 4, 3, tag, length(0)];
         name.extend(bytes);
         assert_eq!(name_text(&name), expected);
     }

@@ -39,11 +39,7 @@ impl Pattern {
         let kind = match wildcard(host) {
             Some((subtree, name)) => {
                 let name = wildcard_name(text, name)?;
-                if subtree {
-                    Kind::Subtree(name)
-                } else {
-                    Kind::OneLabel(name)
-                }
+                if subtree { Kind::Subtree(name) } else { Kind::OneLabel(name) }
             }
             None if host.contains('*') => return Err(misplaced_wildcard(text)),
             None => Kind::Exact(Host::parse(host)?),
@@ -127,10 +123,7 @@ fn port(text: &str, digits: &str) -> Result<u16, Invalid> {
     let decimal = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     digits.parse().ok().filter(|_| decimal).ok_or_else(|| {
         Invalid::new(
-            format!(
-                "the port of {} is not a number from 1 to 65535",
-                quoted(text)
-            ),
+            format!("the port of {} is not a number from 1 to 65535", quoted(text)),
             "write a port such as `:8443`, or none for every port",
         )
     })
@@ -163,10 +156,7 @@ fn wildcard_name(text: &str, name: &str) -> Result<String, Invalid> {
 
 fn misplaced_wildcard(text: &str) -> Invalid {
     Invalid::new(
-        format!(
-            "{} has a wildcard that is not the whole first label before a name",
-            quoted(text)
-        ),
+        format!("{} has a wildcard that is not the whole first label before a name", quoted(text)),
         "write `*.example.com` for one label, `**.example.com` for the apex and any depth",
     )
 }
@@ -193,11 +183,7 @@ mod tests {
             ("[2001:DB8::1]", "[2001:db8::1]"),
             ("[2001:db8:0::1]:443", "[2001:db8::1]:443"),
         ] {
-            assert_eq!(
-                Pattern::parse(text).unwrap().to_string(),
-                canonical,
-                "{text}"
-            );
+            assert_eq!(Pattern::parse(text).unwrap().to_string(), canonical, "{text}");
         }
     }
 

@@ -43,19 +43,13 @@ impl Pin {
     /// The pin of a key, given as the DER of its `SubjectPublicKeyInfo`.
     #[must_use]
     pub fn of_spki(algorithm: Algorithm, spki_der: &[u8]) -> Self {
-        Self {
-            target: Target::Spki,
-            digest: Digest::of(algorithm, spki_der),
-        }
+        Self { target: Target::Spki, digest: Digest::of(algorithm, spki_der) }
     }
 
     /// The pin of a certificate, given as DER.
     #[must_use]
     pub fn of_certificate(algorithm: Algorithm, der: &[u8]) -> Self {
-        Self {
-            target: Target::Certificate,
-            digest: Digest::of(algorithm, der),
-        }
+        Self { target: Target::Certificate, digest: Digest::of(algorithm, der) }
     }
 
     /// The pin with this digest, or `None` if its length is not the algorithm's.
@@ -188,11 +182,7 @@ impl fmt::Display for Rule {
             Algorithm::Sha256 => 1,
             Algorithm::Sha512 => 2,
         };
-        write!(
-            f,
-            "{usage} {selector} {matching} {}",
-            HEXLOWER.encode(self.pin.digest())
-        )
+        write!(f, "{usage} {selector} {matching} {}", HEXLOWER.encode(self.pin.digest()))
     }
 }
 
@@ -207,15 +197,9 @@ mod tests {
         let pin = Pin::of_certificate(Algorithm::Sha256, b"abc");
         assert_eq!(pin.to_string(), format!("cert:sha256:{sha256}"));
         let pin = Pin::of_spki(Algorithm::Sha256, b"abc");
-        assert_eq!(
-            pin.to_string(),
-            "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
-        );
+        assert_eq!(pin.to_string(), "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
         let pin = Pin::of_spki(Algorithm::Sha512, b"abc");
-        assert!(
-            pin.to_string()
-                .starts_with("spki:sha512:ddaf35a193617abacc417349ae204131")
-        );
+        assert!(pin.to_string().starts_with("spki:sha512:ddaf35a193617abacc417349ae204131"));
     }
 
     #[test]
@@ -237,10 +221,7 @@ mod tests {
         for (algorithm, length) in [(Algorithm::Sha256, 32), (Algorithm::Sha512, 64)] {
             assert_eq!(algorithm.length(), length);
             for wrong in [0, 20, length - 1, length + 1] {
-                assert_eq!(
-                    Pin::from_digest(Target::Spki, algorithm, &vec![1; wrong]),
-                    None
-                );
+                assert_eq!(Pin::from_digest(Target::Spki, algorithm, &vec![1; wrong]), None);
             }
             let pin = Pin::from_digest(Target::Spki, algorithm, &vec![1; length]);
             assert_eq!(pin.map(|pin| pin.digest().to_vec()), Some(vec![1; length]));

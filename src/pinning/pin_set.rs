@@ -45,10 +45,7 @@ pub trait Observer: Send + Sync {
 impl PinSet {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let first = Snapshot {
-            generation: 1,
-            policy,
-        };
+        let first = Snapshot { generation: 1, policy };
         Self {
             generation: AtomicU64::new(first.generation),
             current: RwLock::new(Arc::new(first)),
@@ -61,10 +58,7 @@ impl PinSet {
     pub fn current(&self) -> Arc<Snapshot> {
         // Poison is ignored here and below: what the locks protect is replaced in one step, never
         // left half done.
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of the policy in force.
@@ -94,18 +88,12 @@ impl PinSet {
     /// Observe first and take [`PinSet::current`] then: a replacement between the two is not
     /// missed.
     pub fn observe(&self, observer: Weak<dyn Observer>) {
-        let mut observers = self
-            .observers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
         observers.add(observer);
     }
 
     fn live_observers(&self) -> Vec<Arc<dyn Observer>> {
-        let mut observers = self
-            .observers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
         observers.prune();
         observers.list.iter().filter_map(Weak::upgrade).collect()
     }
@@ -163,8 +151,7 @@ mod tests {
             };
             // Would deadlock if a lock were held.
             pin_set.observe(Weak::<Counter>::new());
-            self.seen
-                .store(pin_set.current().generation, Ordering::SeqCst);
+            self.seen.store(pin_set.current().generation, Ordering::SeqCst);
         }
     }
 
@@ -177,11 +164,7 @@ mod tests {
         assert_eq!(pin_set.replace(policy("b")), 2);
         assert_eq!((pin_set.generation(), pin_set.current().generation), (2, 2));
         assert_eq!(pin_set.current().policy, policy("b"));
-        assert_eq!(
-            before.policy,
-            policy("a"),
-            "a held snapshot does not change"
-        );
+        assert_eq!(before.policy, policy("a"), "a held snapshot does not change");
     }
 
     #[test]
@@ -200,11 +183,7 @@ mod tests {
         let weak = Arc::downgrade(&counter);
         drop(counter);
         pin_set.replace(policy("c"));
-        assert_eq!(
-            weak.strong_count(),
-            0,
-            "the pin set keeps no observer alive"
-        );
+        assert_eq!(weak.strong_count(), 0, "the pin set keeps no observer alive");
         assert_eq!(pin_set.observers.lock().unwrap().list.len(), 0);
     }
 

@@ -33,10 +33,7 @@ pub(super) enum Hosts {
     /// A bare list.
     Every(Arc<Entry>),
     /// By pattern; the entries also in the order of their canonical patterns.
-    Listed {
-        entries: Vec<Arc<Entry>>,
-        table: Table,
-    },
+    Listed { entries: Vec<Arc<Entry>>, table: Table },
 }
 
 /// How a connection may go on.

@@ -14,11 +14,8 @@ use super::table::Table;
 use super::text::parse_text;
 use super::time;
 
-const UNLISTED: [(&str, Unlisted); 3] = [
-    ("deny", Unlisted::Deny),
-    ("allow", Unlisted::Allow),
-    ("report", Unlisted::Report),
-];
+const UNLISTED: [(&str, Unlisted); 3] =
+    [("deny", Unlisted::Deny), ("allow", Unlisted::Allow), ("report", Unlisted::Report)];
 const ON_EXPIRY: [(&str, OnExpiry); 2] = [("deny", OnExpiry::Deny), ("allow", OnExpiry::Allow)];
 const MODE: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("report", Mode::Report)];
 
@@ -33,26 +30,18 @@ pub(super) fn parse(text: &str) -> Result<Policy, Invalid> {
     })?;
     match json {
         Json::Object(members)
-            if members
-                .iter()
-                .any(|(key, _)| key == "hosts" || key == "version") =>
+            if members.iter().any(|(key, _)| key == "hosts" || key == "version") =>
         {
             policy(members)
         }
         Json::Object(members) => {
             let hosts = listed(members).map_err(|error| error.at("pins"))?;
-            Ok(Policy {
-                unlisted: Unlisted::default(),
-                hosts,
-            })
+            Ok(Policy { unlisted: Unlisted::default(), hosts })
         }
         bare => {
             let rules = rules(bare, Role::Any).map_err(|error| error.at("pins"))?;
             let hosts = Hosts::Every(Arc::new(entry_of(rules)));
-            Ok(Policy {
-                unlisted: Unlisted::default(),
-                hosts,
-            })
+            Ok(Policy { unlisted: Unlisted::default(), hosts })
         }
     }
 }
@@ -83,10 +72,7 @@ fn write_entry(entry: &Entry) -> Value {
         members.insert("expires".to_owned(), time::format(expires).into());
     }
     if entry.on_expiry != OnExpiry::default() {
-        members.insert(
-            "onExpiry".to_owned(),
-            name(&ON_EXPIRY, entry.on_expiry).into(),
-        );
+        members.insert("onExpiry".to_owned(), name(&ON_EXPIRY, entry.on_expiry).into());
     }
     if entry.mode != Mode::default() {
         members.insert("mode".to_owned(), name(&MODE, entry.mode).into());
@@ -108,10 +94,7 @@ fn policy(members: Vec<(String, Json)>) -> Result<Policy, Invalid> {
         .map_err(|error| error.at(key))?;
     }
     let hosts = hosts.ok_or_else(|| {
-        Invalid::new(
-            "the policy has no `hosts`",
-            "write `\"hosts\": { \"api.example.com\": […] }`",
-        )
+        Invalid::new("the policy has no `hosts`", "write `\"hosts\": { \"api.example.com\": […] }`")
     })?;
     Ok(Policy { unlisted, hosts })
 }
@@ -171,10 +154,7 @@ fn listed_entry(key: &str, value: Json, table: &mut Table) -> Result<Arc<Entry>,
 }
 
 fn entry(members: Vec<(String, Json)>) -> Result<Entry, Invalid> {
-    check_keys(
-        &members,
-        &["pins", "leaf", "ca", "expires", "onExpiry", "mode"],
-    )?;
+    check_keys(&members, &["pins", "leaf", "ca", "expires", "onExpiry", "mode"])?;
     let mut all = Vec::new();
     let mut entry = entry_of(Vec::new());
     for (key, value) in members {
@@ -186,23 +166,15 @@ fn entry(members: Vec<(String, Json)>) -> Result<Entry, Invalid> {
                 .string("a date and time such as \"2027-03-01T00:00:00Z\"")
                 .and_then(|text| time::parse(&text))
                 .map(|expires| entry.expires = Some(expires)),
-            "onExpiry" => value
-                .choice(&ON_EXPIRY)
-                .map(|chosen| entry.on_expiry = chosen),
+            "onExpiry" => value.choice(&ON_EXPIRY).map(|chosen| entry.on_expiry = chosen),
             _ => value.choice(&MODE).map(|chosen| entry.mode = chosen),
         }
         .map_err(|error| error.at(format!(".{key}")))?;
     }
     if all.is_empty() {
-        return Err(Invalid::new(
-            "the entry has no pins",
-            "write `pins`, `leaf` or `ca`",
-        ));
+        return Err(Invalid::new("the entry has no pins", "write `pins`, `leaf` or `ca`"));
     }
-    Ok(Entry {
-        rules: entry_of(all).rules,
-        ..entry
-    })
+    Ok(Entry { rules: entry_of(all).rules, ..entry })
 }
 
 /// An entry with these rules, grouped by role: two policies that mean the same are equal.
@@ -221,16 +193,13 @@ fn entry_of(mut rules: Vec<Rule>) -> Entry {
 fn rules(value: Json, role: Role) -> Result<Vec<Rule>, Invalid> {
     match value {
         Json::String(text) => rules_of(&text, role),
-        Json::Array(items) if items.is_empty() => Err(Invalid::new(
-            "the list of pins is empty",
-            "write at least one pin",
-        )),
+        Json::Array(items) if items.is_empty() => {
+            Err(Invalid::new("the list of pins is empty", "write at least one pin"))
+        }
         Json::Array(items) => {
             let mut rules = Vec::with_capacity(items.len());
             for (index, item) in items.into_iter().enumerate() {
-                let read = item
-                    .string("a pin as a string")
-                    .and_then(|text| rules_of(&text, role));
+                let read = item.string("a pin as a string").and_then(|text| rules_of(&text, role));
                 rules.extend(read.map_err(|error| error.at(format!("[{index}]")))?);
             }
             Ok(rules)
@@ -258,10 +227,7 @@ fn bind(rule: Rule, list: Role) -> Result<Rule, Invalid> {
 }
 
 fn name<T: Copy + PartialEq>(choices: &[(&'static str, T)], chosen: T) -> &'static str {
-    choices
-        .iter()
-        .find(|(_, choice)| *choice == chosen)
-        .map_or("", |(name, _)| name)
+    choices.iter().find(|(_, choice)| *choice == chosen).map_or("", |(name, _)| name)
 }
 
 #[cfg(test)]

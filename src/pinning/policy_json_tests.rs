@@ -35,27 +35,16 @@ fn a_whole_policy_is_read() {
     ))
     .unwrap();
     assert_eq!(policy.unlisted, Unlisted::Report);
-    let [subtree, one_label, api] = policy.entries() else {
-        panic!("{policy:?}")
-    };
+    let [subtree, one_label, api] = policy.entries() else { panic!("{policy:?}") };
     assert_eq!(rules(subtree), [A]);
     assert_eq!(rules(one_label), [A, B]);
     let leaf = format!("3 1 1 {HEX}");
     // By role: any, leaf (the TLSA record is one), ca.
     assert_eq!(rules(api), [B, &leaf, &leaf, &format!("2 0 1 {HEX}")]);
-    assert_eq!(
-        api.pattern().map(ToString::to_string).as_deref(),
-        Some("api.example.com")
-    );
+    assert_eq!(api.pattern().map(ToString::to_string).as_deref(), Some("api.example.com"));
     assert_eq!(api.expires(), Some(1_803_859_200));
-    assert_eq!(
-        (api.on_expiry(), api.mode()),
-        (OnExpiry::Allow, Mode::Report)
-    );
-    assert_eq!(
-        (subtree.on_expiry(), subtree.mode()),
-        (OnExpiry::Deny, Mode::Enforce)
-    );
+    assert_eq!((api.on_expiry(), api.mode()), (OnExpiry::Allow, Mode::Report));
+    assert_eq!((subtree.on_expiry(), subtree.mode()), (OnExpiry::Deny, Mode::Enforce));
 
     let canonical = json!({
         "version": 1,
@@ -83,10 +72,7 @@ fn a_bare_list_keeps_its_roles() {
         (json!(A), json!([A])),
         (json!([A, B]), json!([A, B])),
         (json!(format!("{A};{B}")), json!([A, B])),
-        (
-            json!([format!("1 1 1 {HEX}"), B]),
-            json!([B, format!("3 1 1 {HEX}")]),
-        ),
+        (json!([format!("1 1 1 {HEX}"), B]), json!([B, format!("3 1 1 {HEX}")])),
     ] {
         let policy = parse(&json.to_string()).unwrap();
         assert!(policy.is_bare());
@@ -100,16 +86,9 @@ fn a_shorthand_is_a_policy() {
     let shorthand = parse(&json!({ "a.example": A, "b.example": { "leaf": [A] } }).to_string());
     let hosts = json!({ "a.example": [A], "b.example": { "leaf": A } });
     assert_eq!(shorthand, parse(&json!({ "hosts": hosts }).to_string()));
-    assert_eq!(
-        shorthand,
-        parse(&json!({ "version": 1, "hosts": hosts }).to_string())
-    );
+    assert_eq!(shorthand, parse(&json!({ "version": 1, "hosts": hosts }).to_string()));
     let names = ["b.example", "a.example"].map(|name| Host::parse(name).unwrap());
-    assert!(
-        names
-            .iter()
-            .all(|name| shorthand.as_ref().unwrap().entry(name, 443).is_some())
-    );
+    assert!(names.iter().all(|name| shorthand.as_ref().unwrap().entry(name, 443).is_some()));
 }
 
 /// A text, the place of its error and the problem, one a line. A and B are pins, HEX and SHA1
@@ -176,16 +155,11 @@ true  =>  pins  =>  a boolean stands where a pin
 
 #[test]
 fn what_is_not_a_policy_is_refused_at_its_place() {
-    let rows: Vec<Vec<&str>> = REFUSED
-        .trim()
-        .lines()
-        .map(|row| row.split("  =>  ").collect())
-        .collect();
+    let rows: Vec<Vec<&str>> =
+        REFUSED.trim().lines().map(|row| row.split("  =>  ").collect()).collect();
     assert_eq!(rows.len(), 57);
     for row in rows {
-        let [text, place, problem] = row[..] else {
-            panic!("{row:?}")
-        };
+        let [text, place, problem] = row[..] else { panic!("{row:?}") };
         let text = text
             .replace("\"A\"", &format!("\"{A}\""))
             .replace("\"B\"", &format!("\"{B}\""))
@@ -226,10 +200,7 @@ fn a_misspelled_key_is_told_its_right_name() {
         ("onexpiry", "write `onExpiry`"),
         ("expire", "write `expires`"),
         ("modus", "write `mode`"),
-        (
-            "sha256",
-            "write `pins`, `leaf`, `ca`, `expires`, `onExpiry` or `mode`",
-        ),
+        ("sha256", "write `pins`, `leaf`, `ca`, `expires`, `onExpiry` or `mode`"),
     ] {
         let json = json!({ "a.example": { "pins": A, key: 1 } });
         assert_eq!(parse(&json.to_string()).unwrap_err().fix, fix, "{key}");
@@ -243,12 +214,7 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         for depth in [200, 200_000] {
             let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            assert!(
-                parse(&text)
-                    .unwrap_err()
-                    .problem
-                    .contains("recursion limit")
-            );
+            assert!(parse(&text).unwrap_err().problem.contains("recursion limit"));
             assert!(parse(&open.repeat(depth)).is_err());
         }
     }
@@ -270,27 +236,17 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 fn any_policy() -> impl Strategy<Value = Policy> {
     let pattern = "(\\*{1,2}\\.)?[a-z]{1,3}(\\.[a-z]{1,3}){0,2}(:[1-9])?";
     let entries = proptest::collection::btree_map(pattern, any_entry(), 1..6);
-    let unlisted = prop_oneof![
-        Just(Unlisted::Deny),
-        Just(Unlisted::Allow),
-        Just(Unlisted::Report)
-    ];
+    let unlisted = prop_oneof![Just(Unlisted::Deny), Just(Unlisted::Allow), Just(Unlisted::Report)];
     (entries, unlisted).prop_map(|(members, unlisted)| {
         let mut table = Table::default();
         let mut entries = Vec::new();
         for (key, entry) in members {
             let pattern = Pattern::parse(&key).unwrap();
-            let entry = Arc::new(Entry {
-                pattern: Some(pattern.clone()),
-                ..entry
-            });
+            let entry = Arc::new(Entry { pattern: Some(pattern.clone()), ..entry });
             table.insert(&pattern, entry.clone());
             entries.push(entry);
         }
-        Policy {
-            unlisted,
-            hosts: Hosts::Listed { entries, table },
-        }
+        Policy { unlisted, hosts: Hosts::Listed { entries, table } }
     })
 }
 
@@ -318,12 +274,7 @@ proptest! {
 #[test]
 fn a_digest_that_begins_with_a_slash_survives() {
     let policy = parse(&json!([B]).to_string()).unwrap();
-    let pins: Vec<&Pin> = policy
-        .entries()
-        .iter()
-        .flat_map(|e| e.rules())
-        .map(|r| &r.pin)
-        .collect();
+    let pins: Vec<&Pin> = policy.entries().iter().flat_map(|e| e.rules()).map(|r| &r.pin).collect();
     assert_eq!(pins.len(), 1);
     assert_eq!(pins[0].to_string(), B);
 }

@@ -20,10 +20,8 @@ fn policy(json: &str) -> Policy {
 
 /// A policy with these patterns.
 fn listing(patterns: &[&str]) -> Policy {
-    let members: Vec<String> = patterns
-        .iter()
-        .map(|p| format!("\"{p}\": \"{}\"", pin(p)))
-        .collect();
+    let members: Vec<String> =
+        patterns.iter().map(|p| format!("\"{p}\": \"{}\"", pin(p))).collect();
     policy(&format!("{{ {} }}", members.join(", ")))
 }
 
@@ -59,19 +57,9 @@ fn the_most_specific_entry_alone_applies() {
             "**.x.example.com",
         ]);
         let policy = listing(&rest);
-        assert_eq!(
-            applies(&policy, "a.b.example.com", 443).as_deref(),
-            Some(*expected)
-        );
+        assert_eq!(applies(&policy, "a.b.example.com", 443).as_deref(), Some(*expected));
     }
-    assert_eq!(
-        applies(
-            &listing(&["*.example.com", "**.com:1"]),
-            "a.b.example.com",
-            443
-        ),
-        None
-    );
+    assert_eq!(applies(&listing(&["*.example.com", "**.com:1"]), "a.b.example.com", 443), None);
 }
 
 #[test]
@@ -96,35 +84,22 @@ fn an_entry_is_for_its_hosts_only() {
         ("2001:db8:0::1", 443, Some("[2001:db8::1]:443")),
         ("2001:db8::1", 444, None),
     ] {
-        assert_eq!(
-            applies(&policy, name, port).as_deref(),
-            expected,
-            "{name}:{port}"
-        );
+        assert_eq!(applies(&policy, name, port).as_deref(), expected, "{name}:{port}");
     }
 }
 
 #[test]
 fn an_unlisted_host_is_refused_unless_the_policy_says_otherwise() {
     let unlisted = |word: &str| {
-        let unlisted = if word.is_empty() {
-            String::new()
-        } else {
-            format!(r#""unlisted": "{word}","#)
-        };
-        let json = format!(
-            r#"{{ {unlisted} "hosts": {{ "a.example": "{}" }} }}"#,
-            pin("a")
-        );
+        let unlisted =
+            if word.is_empty() { String::new() } else { format!(r#""unlisted": "{word}","#) };
+        let json = format!(r#"{{ {unlisted} "hosts": {{ "a.example": "{}" }} }}"#, pin("a"));
         policy(&json).decide(&host("b.example"), 443, NOW)
     };
     assert_eq!(unlisted(""), Err(Refusal::Unlisted));
     assert_eq!(unlisted("deny"), Err(Refusal::Unlisted));
     assert_eq!(unlisted("allow"), Ok(Decision::Unpinned(None)));
-    assert_eq!(
-        unlisted("report"),
-        Ok(Decision::Unpinned(Some(Unenforced::Unlisted)))
-    );
+    assert_eq!(unlisted("report"), Ok(Decision::Unpinned(Some(Unenforced::Unlisted))));
     assert_eq!(
         listing(&["a.example"]).decide(&host("b.example"), 443, NOW),
         Err(Refusal::Unlisted)
@@ -142,10 +117,8 @@ fn an_expired_entry_is_refused_unless_it_says_otherwise() {
         (r#", "onExpiry": "allow""#, false),
         (r#", "mode": "report""#, false),
     ] {
-        let json = format!(
-            r#"{{ "a.example": {{ "pins": "{}", "expires": "{at}"{rest} }} }}"#,
-            pin("a")
-        );
+        let json =
+            format!(r#"{{ "a.example": {{ "pins": "{}", "expires": "{at}"{rest} }} }}"#, pin("a"));
         let policy = policy(&json);
         let host = host("a.example");
         let entry = policy.entry(&host, 443).unwrap().clone();
@@ -164,18 +137,10 @@ fn an_expired_entry_is_refused_unless_it_says_otherwise() {
 
 #[test]
 fn an_expired_entry_is_not_replaced_by_a_less_specific_one() {
-    let expired = format!(
-        r#"{{ "pins": "{}", "expires": "2020-01-01T00:00:00Z" }}"#,
-        pin("a")
-    );
-    let policy = policy(&format!(
-        r#"{{ "a.example.com": {expired}, "*.example.com": "{}" }}"#,
-        pin("b")
-    ));
-    assert!(matches!(
-        policy.decide(&host("a.example.com"), 443, NOW),
-        Err(Refusal::Expired(_))
-    ));
+    let expired = format!(r#"{{ "pins": "{}", "expires": "2020-01-01T00:00:00Z" }}"#, pin("a"));
+    let policy =
+        policy(&format!(r#"{{ "a.example.com": {expired}, "*.example.com": "{}" }}"#, pin("b")));
+    assert!(matches!(policy.decide(&host("a.example.com"), 443, NOW), Err(Refusal::Expired(_))));
 }
 
 #[test]
@@ -195,24 +160,17 @@ fn a_bare_list_is_for_every_host() {
 fn ten_thousand_hosts_load_and_are_found() {
     let hosts: Vec<String> = (0..10_000)
         .map(|n| {
-            let pins: Vec<String> = (0..10)
-                .map(|k| format!("\"{}\"", pin(&format!("{n} {k}"))))
-                .collect();
+            let pins: Vec<String> =
+                (0..10).map(|k| format!("\"{}\"", pin(&format!("{n} {k}")))).collect();
             let prefix = ["", "*.", "**."][n % 3];
             format!("\"{prefix}h{n}.example\": [{}]", pins.join(","))
         })
         .collect();
-    let policy = policy(&format!(
-        r#"{{ "version": 1, "hosts": {{ {} }} }}"#,
-        hosts.join(",")
-    ));
+    let policy = policy(&format!(r#"{{ "version": 1, "hosts": {{ {} }} }}"#, hosts.join(",")));
     assert_eq!(policy.entries().len(), 10_000);
     for n in 0..10_000 {
-        let name = [
-            format!("h{n}.example"),
-            format!("x.h{n}.example"),
-            format!("x.y.h{n}.example"),
-        ];
+        let name =
+            [format!("h{n}.example"), format!("x.h{n}.example"), format!("x.y.h{n}.example")];
         let entry = policy.entry(&host(&name[n % 3]), 443).unwrap();
         let expected: Vec<String> = (0..10).map(|k| pin(&format!("{n} {k}"))).collect();
         let found: Vec<String> = entry.rules().iter().map(ToString::to_string).collect();

@@ -33,18 +33,13 @@ pub fn parse_text(input: &str) -> Result<Vec<Rule>, Invalid> {
     if let Some(rule) = tlsa::parse(text) {
         return Ok(vec![rule?]);
     }
-    text.split(';')
-        .map(|part| one(part.trim_ascii()).map(anywhere))
-        .collect()
+    text.split(';').map(|part| one(part.trim_ascii()).map(anywhere)).collect()
 }
 
 const USUAL: &str = "write `sha256/` and the 44 characters of the key's base64 digest";
 
 fn anywhere(pin: Pin) -> Rule {
-    Rule {
-        pin,
-        role: Role::Any,
-    }
+    Rule { pin, role: Role::Any }
 }
 
 fn pem(text: &str) -> Result<Pin, Invalid> {
@@ -60,10 +55,7 @@ fn pem(text: &str) -> Result<Pin, Invalid> {
 
 fn one(text: &str) -> Result<Pin, Invalid> {
     if text.is_empty() {
-        return Err(Invalid::new(
-            "a pin between semicolons is empty",
-            "leave out the extra `;`",
-        ));
+        return Err(Invalid::new("a pin between semicolons is empty", "leave out the extra `;`"));
     }
     if let Some(value) = strip_prefix(text, "sha256/") {
         return okhttp_or_curl(value);
@@ -109,10 +101,8 @@ fn okhttp_or_curl(value: &str) -> Result<Pin, Invalid> {
 
 /// The value of a `pin-sha256` directive: RFC 7469, section 2.1.1 has it in quotes.
 fn rfc7469(value: &str) -> Result<Pin, Invalid> {
-    let value = value
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .ok_or_else(|| {
+    let value =
+        value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(|| {
             Invalid::new("pin-sha256 without quotes", "write `pin-sha256=\"BASE64\"`")
         })?;
     pin(Target::Spki, Algorithm::Sha256, &base64(value)?)
@@ -189,17 +179,12 @@ fn bare(text: &str) -> Result<Pin, Invalid> {
 /// The error for a text in none of the known forms: the nearest good advice.
 fn unknown(text: &str) -> Invalid {
     let name = text.strip_prefix("pin-").unwrap_or(text);
-    let name: String = name
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
+    let name: String =
+        name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     match algorithm(&name) {
         // `sha256:…`, `sha256-…`: it is the target that is missing.
         Ok(algorithm) => Invalid::new(
-            format!(
-                "{} does not say whether a key or a certificate is pinned",
-                quoted(text)
-            ),
+            format!("{} does not say whether a key or a certificate is pinned", quoted(text)),
             format!("write `spki:{algorithm}:HEX` or `cert:{algorithm}:HEX`"),
         ),
         Err(weak) if weak.problem.ends_with(BROKEN) => weak,
@@ -236,10 +221,7 @@ pub(super) fn pin(target: Target, algorithm: Algorithm, digest: &[u8]) -> Result
         20 => broken("SHA-1"),
         16 => broken("MD5"),
         length => Invalid::new(
-            format!(
-                "the digest has {length} bytes, {algorithm} has {}",
-                algorithm.length()
-            ),
+            format!("the digest has {length} bytes, {algorithm} has {}", algorithm.length()),
             "copy the whole digest",
         ),
     })
@@ -263,10 +245,7 @@ fn base64(text: &str) -> Result<Vec<u8>, Invalid> {
 fn colon_hex(text: &str) -> Option<Vec<u8>> {
     let octets = text.contains(':') && text.split(':').all(|octet| octet.len() == 2);
     let hex = text.replace(':', "");
-    HEXLOWER_PERMISSIVE
-        .decode(hex.as_bytes())
-        .ok()
-        .filter(|_| octets)
+    HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok().filter(|_| octets)
 }
 
 const BROKEN: &str = "is broken: two keys can be made to share a digest";

@@ -10,11 +10,7 @@ const BASE64_ABC: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
 const SLASH: &str = "/ngWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
 
 fn colons(hex: &str) -> String {
-    let octets: Vec<&str> = hex
-        .as_bytes()
-        .chunks(2)
-        .map(|c| str::from_utf8(c).unwrap())
-        .collect();
+    let octets: Vec<&str> = hex.as_bytes().chunks(2).map(|c| str::from_utf8(c).unwrap()).collect();
     octets.join(":").to_ascii_uppercase()
 }
 
@@ -37,34 +33,19 @@ fn every_form_is_read() {
         (BASE64_ABC.to_owned(), &key),
         (format!("spki:sha256:{HEX}"), &key),
         (format!("spki:sha256:{}", HEX.to_ascii_uppercase()), &key),
-        (
-            format!("spki:sha512:{long}"),
-            &format!("spki:sha512:{long}"),
-        ),
+        (format!("spki:sha512:{long}"), &format!("spki:sha512:{long}")),
         (format!("cert:sha256:{HEX}"), &certificate),
-        (
-            format!("cert:sha512:{long}"),
-            &format!("cert:sha512:{long}"),
-        ),
+        (format!("cert:sha512:{long}"), &format!("cert:sha512:{long}")),
         (colons(HEX), &certificate),
         (colons(HEX).to_ascii_lowercase(), &certificate),
         (colons(&long), &format!("cert:sha512:{long}")),
         (format!("sha256 Fingerprint={}", colons(HEX)), &certificate),
-        (
-            format!("SHA256 Fingerprint={}\n", colons(HEX)),
-            &certificate,
-        ),
-        (
-            format!("sha512 Fingerprint={}", colons(&long)),
-            &format!("cert:sha512:{long}"),
-        ),
+        (format!("SHA256 Fingerprint={}\n", colons(HEX)), &certificate),
+        (format!("sha512 Fingerprint={}", colons(&long)), &format!("cert:sha512:{long}")),
         (format!("3 1 1 {HEX}"), &format!("3 1 1 {HEX}")),
         (format!("2 0 1 {HEX}"), &format!("2 0 1 {HEX}")),
         (format!("0 1 1 {HEX}"), &format!("2 1 1 {HEX}")),
-        (
-            format!("_443._tcp.a.example. 60 IN TLSA 1 1 1 {HEX}"),
-            &format!("3 1 1 {HEX}"),
-        ),
+        (format!("_443._tcp.a.example. 60 IN TLSA 1 1 1 {HEX}"), &format!("3 1 1 {HEX}")),
     ] {
         assert_eq!(pins(&text), std::slice::from_ref(expected), "{text}");
     }
@@ -128,23 +109,11 @@ fn refuse<const N: usize>(table: [(String, &str, &str); N]) {
 fn a_digest_without_a_target_is_ambiguous() {
     let problem = "does not say whether";
     refuse([
-        (
-            HEX.to_owned(),
-            problem,
-            &format!("write `spki:sha256:{HEX}` or `cert:sha256:{HEX}`"),
-        ),
+        (HEX.to_owned(), problem, &format!("write `spki:sha256:{HEX}` or `cert:sha256:{HEX}`")),
         (HEX.to_uppercase(), problem, &format!("cert:sha256:{HEX}")),
-        (
-            format!("{HEX}{HEX}"),
-            problem,
-            &format!("cert:sha512:{HEX}{HEX}"),
-        ),
+        (format!("{HEX}{HEX}"), problem, &format!("cert:sha512:{HEX}{HEX}")),
         (format!("sha256:{HEX}"), problem, "cert:sha256:"),
-        (
-            format!("SHA256:{}", &BASE64_ABC[..43]),
-            problem,
-            "cert:sha256:",
-        ),
+        (format!("SHA256:{}", &BASE64_ABC[..43]), problem, "cert:sha256:"),
         (format!("sha512:{HEX}{HEX}"), problem, "spki:sha512:"),
     ]);
 }
@@ -184,41 +153,20 @@ fn another_algorithm_or_form_is_told_the_right_one() {
     let sha512 = BASE64.encode(&[0xab; 64]);
     let spki = format!("write `spki:sha512:{}`", "ab".repeat(64));
     refuse([
-        (
-            format!("spki:sha384:{}", "ab".repeat(48)),
-            "no digest for a pin",
-            "sha512",
-        ),
-        (
-            format!("spki:{HEX}"),
-            "names no algorithm",
-            "spki:sha256:HEX",
-        ),
-        (
-            format!("cert:{HEX}"),
-            "names no algorithm",
-            "cert:sha256:HEX",
-        ),
+        (format!("spki:sha384:{}", "ab".repeat(48)), "no digest for a pin", "sha512"),
+        (format!("spki:{HEX}"), "names no algorithm", "spki:sha256:HEX"),
+        (format!("cert:{HEX}"), "names no algorithm", "cert:sha256:HEX"),
         (format!("sha512/{sha512}"), "no base64 form", &spki),
         (format!("sha512//{sha512}"), "no base64 form", &spki),
         (sha512.clone(), "no base64 form", &spki),
         ("sha512/x".to_owned(), "no base64 form", "spki:sha512:HEX"),
-        (
-            format!("sha256 Fingerprint={HEX}"),
-            "not a fingerprint",
-            "AA:BB",
-        ),
+        (format!("sha256 Fingerprint={HEX}"), "not a fingerprint", "AA:BB"),
     ]);
 }
 
 #[test]
 fn a_digest_of_another_length_is_refused() {
-    let problems = [
-        "has 0 bytes",
-        "has 31 bytes",
-        "has 32 bytes",
-        "has 33 bytes",
-    ];
+    let problems = ["has 0 bytes", "has 31 bytes", "has 32 bytes", "has 33 bytes"];
     let [none, short, of_sha256, long] = problems;
     refuse([
         ("sha256/".to_owned(), none, "whole"),
@@ -226,18 +174,10 @@ fn a_digest_of_another_length_is_refused() {
         ("spki:sha256:".to_owned(), none, "whole"),
         (format!("spki:sha256:{}", &HEX[2..]), short, "whole"),
         (colons(&HEX[2..]), short, "whole"),
-        (
-            format!("sha256/{}", BASE64.encode(&[1; 31])),
-            short,
-            "whole",
-        ),
+        (format!("sha256/{}", BASE64.encode(&[1; 31])), short, "whole"),
         (BASE64.encode(&[1; 31]), short, "whole"),
         (format!("spki:sha512:{HEX}"), of_sha256, "whole"),
-        (
-            format!("sha512 Fingerprint={}", colons(HEX)),
-            of_sha256,
-            "whole",
-        ),
+        (format!("sha512 Fingerprint={}", colons(HEX)), of_sha256, "whole"),
         (format!("cert:sha256:{HEX}ab"), long, "whole"),
     ]);
 }
@@ -258,26 +198,10 @@ fn a_digest_that_is_not_canonical_is_refused() {
         (format!("sha256/{bits}"), base64, "44 characters"),
         (bits.clone(), base64, "44 characters"),
         (format!("sha256/ {BASE64_ABC}"), base64, "44 characters"),
-        (
-            format!("pin-sha256={BASE64_ABC}"),
-            "without quotes",
-            "pin-sha256=\"",
-        ),
-        (
-            format!("pin-sha256=\"{BASE64_ABC}"),
-            "without quotes",
-            "pin-sha256=\"",
-        ),
-        (
-            format!("spki:sha256:{}", &HEX[1..]),
-            "not hexadecimal",
-            "64 hexadecimal digits",
-        ),
-        (
-            format!("cert:sha256:{}", colons(HEX)),
-            "not hexadecimal",
-            "without colons",
-        ),
+        (format!("pin-sha256={BASE64_ABC}"), "without quotes", "pin-sha256=\""),
+        (format!("pin-sha256=\"{BASE64_ABC}"), "without quotes", "pin-sha256=\""),
+        (format!("spki:sha256:{}", &HEX[1..]), "not hexadecimal", "64 hexadecimal digits"),
+        (format!("cert:sha256:{}", colons(HEX)), "not hexadecimal", "without colons"),
     ]);
 }
 
@@ -286,17 +210,9 @@ fn what_is_no_pin_is_refused() {
     for text in ["", " \n"] {
         refuse([(text.to_owned(), "the pin is empty", "sha256/")]);
     }
-    for text in [
-        "hello",
-        "AA:BB:",
-        "A:BB:CC",
-        "AAA:B",
-        "AA",
-        "ｓha256/x",
-        "=",
-        " Fingerprint",
-        "spki",
-    ] {
+    for text in
+        ["hello", "AA:BB:", "A:BB:CC", "AAA:B", "AA", "ｓha256/x", "=", " Fingerprint", "spki"]
+    {
         refuse([(text.to_owned(), "is not a pin", "sha256/")]);
     }
     // As in a `integrity` attribute, which is of a file.
@@ -310,10 +226,7 @@ fn bare_base64_of_a_key_is_no_digest_and_a_secret_one_is_not_repeated() {
     refuse([(public, "not its digest", "PEM")]);
 
     let secret = BASE64.encode(&key.serialize_der());
-    for text in [
-        secret.clone(),
-        format!("{}\n{}", &secret[..40], &secret[40..]),
-    ] {
+    for text in [secret.clone(), format!("{}\n{}", &secret[..40], &secret[40..])] {
         let error = parse_text(&text).unwrap_err();
         assert!(error.problem.contains("private key"), "{error}");
         assert!(!error.to_string().contains(&secret[..16]), "{error}");
@@ -324,10 +237,8 @@ fn bare_base64_of_a_key_is_no_digest_and_a_secret_one_is_not_repeated() {
 fn pem_is_taken_for_what_it_is() {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
-    let expected = Pin::of_spki(
-        Algorithm::Sha256,
-        &rcgen::PublicKeyData::subject_public_key_info(&key),
-    );
+    let expected =
+        Pin::of_spki(Algorithm::Sha256, &rcgen::PublicKeyData::subject_public_key_info(&key));
     let request = params.serialize_request(&key).unwrap().pem().unwrap();
     for pem in [key.public_key_pem(), request] {
         assert_eq!(pins(&pem), [expected.to_string()]);
@@ -343,10 +254,7 @@ fn pem_is_taken_for_what_it_is() {
     let error = parse_text(&secret).unwrap_err();
     assert!(error.problem.contains("private key"), "{error}");
     let body = secret.lines().nth(1).unwrap();
-    assert!(
-        !error.to_string().contains(&body[..16]),
-        "the message must not repeat the key"
-    );
+    assert!(!error.to_string().contains(&body[..16]), "the message must not repeat the key");
 }
 
 /// Any pin that can be written.

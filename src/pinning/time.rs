@@ -12,14 +12,12 @@ const DAY: i64 = 86_400;
 /// Any other form (lower case, a blank for `T`, no zone, a leap second), a date or time that does
 /// not exist, and one that lies in UTC outside the years 0 to 9999.
 pub(super) fn parse(text: &str) -> Result<i64, Invalid> {
-    read(text)
-        .filter(|seconds| YEARS.contains(seconds))
-        .ok_or_else(|| {
-            Invalid::new(
-                format!("{} is not an RFC 3339 date and time", quoted(text)),
-                "write it such as `2027-03-01T00:00:00Z`",
-            )
-        })
+    read(text).filter(|seconds| YEARS.contains(seconds)).ok_or_else(|| {
+        Invalid::new(
+            format!("{} is not an RFC 3339 date and time", quoted(text)),
+            "write it such as `2027-03-01T00:00:00Z`",
+        )
+    })
 }
 
 /// Writes Unix seconds, of the years 0 to 9999, in UTC.
@@ -61,10 +59,7 @@ fn numbers(text: &str, separator: char, lengths: [usize; 3]) -> Option<[i64; 3]>
 
 /// As `str::parse`, without a sign.
 fn decimal(digits: &str) -> Option<i64> {
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())?
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 fn skip_fraction(text: &str) -> Option<&str> {
@@ -85,9 +80,7 @@ fn offset(zone: &str) -> Option<i64> {
         ("-", time) => (-1, time),
         _ => return None,
     };
-    let (hour, minute) = time
-        .split_once(':')
-        .filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    let (hour, minute) = time.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
     let (hour, minute) = (decimal(hour)?, decimal(minute)?);
     (hour <= 23 && minute <= 59).then_some(sign * (hour * 3600 + minute * 60))
 }

@@ -20,10 +20,7 @@ pub(super) fn parse(text: &str) -> Option<Result<Rule, Invalid>> {
         .split(|c: char| c.is_ascii_whitespace() || matches!(c, '(' | ')'))
         .filter(|token| !token.is_empty())
         .collect();
-    if let Some(at) = record
-        .iter()
-        .position(|token| token.eq_ignore_ascii_case("TLSA"))
-    {
+    if let Some(at) = record.iter().position(|token| token.eq_ignore_ascii_case("TLSA")) {
         let (before, after) = record.split_at(at);
         return Some(check_owner(before).and_then(|()| data(after.get(1..).unwrap_or_default())));
     }
@@ -39,9 +36,9 @@ fn check_owner(tokens: &[&str]) -> Result<(), Invalid> {
         token.eq_ignore_ascii_case("IN") || token.starts_with(|c: char| c.is_ascii_digit())
     };
     match tokens.get(1..) {
-        Some(rest) if rest.len() > 2 || !rest.iter().all(known) => Err(malformed(
-            "what stands before TLSA is not a name, a TTL and a class",
-        )),
+        Some(rest) if rest.len() > 2 || !rest.iter().all(known) => {
+            Err(malformed("what stands before TLSA is not a name, a TTL and a class"))
+        }
         _ => Ok(()),
     }
 }
@@ -55,20 +52,14 @@ fn data(tokens: &[&str]) -> Result<Rule, Invalid> {
         "0" | "2" => Role::Ca,
         "1" | "3" => Role::Leaf,
         other => {
-            return Err(malformed(format!(
-                "TLSA usage {} is not 0 to 3",
-                quoted(other)
-            )));
+            return Err(malformed(format!("TLSA usage {} is not 0 to 3", quoted(other))));
         }
     };
     let target = match *selector {
         "0" => Target::Certificate,
         "1" => Target::Spki,
         other => {
-            return Err(malformed(format!(
-                "TLSA selector {} is not 0 or 1",
-                quoted(other)
-            )));
+            return Err(malformed(format!("TLSA selector {} is not 0 or 1", quoted(other))));
         }
     };
     let hex = hex.concat();
@@ -80,10 +71,7 @@ fn data(tokens: &[&str]) -> Result<Rule, Invalid> {
         "1" => text::pin(target, Algorithm::Sha256, &bytes)?,
         "2" => text::pin(target, Algorithm::Sha512, &bytes)?,
         other => {
-            return Err(malformed(format!(
-                "TLSA matching type {} is not 0 to 2",
-                quoted(other)
-            )));
+            return Err(malformed(format!("TLSA matching type {} is not 0 to 2", quoted(other))));
         }
     };
     Ok(Rule { pin, role })
@@ -125,10 +113,7 @@ mod tests {
                     let hex = "aB".repeat(algorithm.length());
                     let rule = rule(&format!("{usage} {selector} {matching} {hex}")).unwrap();
                     assert_eq!(rule.role, role);
-                    assert_eq!(
-                        (rule.pin.target(), rule.pin.algorithm()),
-                        (target, algorithm)
-                    );
+                    assert_eq!((rule.pin.target(), rule.pin.algorithm()), (target, algorithm));
                     assert_eq!(rule.pin.digest(), vec![0xab; algorithm.length()]);
                 }
             }
@@ -182,41 +167,23 @@ mod tests {
     fn full_data_is_hashed() {
         let key = rcgen::KeyPair::generate().unwrap();
         let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
-        let certificate = rcgen::CertificateParams::default()
-            .self_signed(&key)
-            .unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
 
         let pinned = rule(&format!("3 1 0 {}", hex(&spki))).unwrap();
         assert_eq!(pinned.pin, Pin::of_spki(Algorithm::Sha256, &spki));
         let pinned = rule(&format!("2 0 0 {}", hex(certificate.der()))).unwrap();
-        assert_eq!(
-            pinned.pin,
-            Pin::of_certificate(Algorithm::Sha256, certificate.der())
-        );
+        assert_eq!(pinned.pin, Pin::of_certificate(Algorithm::Sha256, certificate.der()));
         assert_eq!(pinned.role, Role::Ca);
 
-        assert!(
-            rule(&format!("3 0 0 {}", hex(&spki)))
-                .unwrap_err()
-                .problem
-                .contains("selector 0")
-        );
+        assert!(rule(&format!("3 0 0 {}", hex(&spki))).unwrap_err().problem.contains("selector 0"));
         let crossed = rule(&format!("3 1 0 {}", hex(certificate.der())));
         assert!(crossed.unwrap_err().problem.contains("selector 1"));
     }
 
     #[test]
     fn other_texts_are_left_to_other_parsers() {
-        for text in [
-            "sha256/AAAA",
-            "3 1",
-            "a b c d",
-            "3 1 x 1",
-            "",
-            ";",
-            "TLSA3 1 1",
-        ] {
+        for text in ["sha256/AAAA", "3 1", "a b c d", "3 1 x 1", "", ";", "TLSA3 1 1"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

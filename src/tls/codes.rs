@@ -106,10 +106,7 @@ fn no_issuer(presented: &[CertificateDer<'_>]) -> Failure {
     let (code, message) = if presented.len() > 1
         && presented.iter().skip(1).any(|certificate| is_self_issued(Some(certificate)))
     {
-        (
-            "SELF_SIGNED_CERT_IN_CHAIN",
-            "the chain ends in a root that is not among the trusted ones",
-        )
+        ("SELF_SIGNED_CERT_IN_CHAIN", "the chain ends in a root that is not among the trusted ones")
     } else if presented.len() > 1 {
         (
             "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
@@ -215,9 +212,10 @@ pub fn from_rustls(error: &rustls::Error) -> Failure {
             "ERR_SSL_BAD_SIGNATURE".into(),
             "the server did not prove that it holds its certificate's key".into(),
         ),
-        E::InvalidCertificate(_) => {
-            ("CERT_REJECTED".into(), format!("the server's certificate was rejected ({error})").into())
-        }
+        E::InvalidCertificate(_) => (
+            "CERT_REJECTED".into(),
+            format!("the server's certificate was rejected ({error})").into(),
+        ),
         _ => ("EPROTO".into(), format!("the TLS handshake failed ({error})").into()),
     };
     Failure::new(code, Phase::Handshake, message).because(error)
@@ -236,10 +234,9 @@ fn from_alert(alert: AlertDescription) -> Failure {
         ),
         A::NoCertificate => ("SSLV3_ALERT_NO_CERTIFICATE", "; it wants a client certificate"),
         A::BadCertificate => ("SSLV3_ALERT_BAD_CERTIFICATE", "; it refused the client certificate"),
-        A::UnsupportedCertificate => (
-            "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
-            "; it refused the client certificate",
-        ),
+        A::UnsupportedCertificate => {
+            ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "; it refused the client certificate")
+        }
         A::CertificateRevoked => {
             ("SSLV3_ALERT_CERTIFICATE_REVOKED", "; it refused the client certificate")
         }
@@ -250,10 +247,9 @@ fn from_alert(alert: AlertDescription) -> Failure {
             ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "; it refused the client certificate")
         }
         A::IllegalParameter => ("SSLV3_ALERT_ILLEGAL_PARAMETER", ""),
-        A::UnknownCA => (
-            "TLSV1_ALERT_UNKNOWN_CA",
-            "; it does not know the CA of the client certificate",
-        ),
+        A::UnknownCA => {
+            ("TLSV1_ALERT_UNKNOWN_CA", "; it does not know the CA of the client certificate")
+        }
         A::AccessDenied => ("TLSV1_ALERT_ACCESS_DENIED", ""),
         A::DecodeError => ("TLSV1_ALERT_DECODE_ERROR", ""),
         A::DecryptError => ("TLSV1_ALERT_DECRYPT_ERROR", ""),
@@ -266,15 +262,12 @@ fn from_alert(alert: AlertDescription) -> Failure {
         A::UserCanceled => ("TLSV1_ALERT_USER_CANCELLED", ""),
         A::NoRenegotiation => ("TLSV1_ALERT_NO_RENEGOTIATION", ""),
         A::UnsupportedExtension => ("TLSV1_UNSUPPORTED_EXTENSION", ""),
-        A::UnrecognisedName => (
-            "TLSV1_UNRECOGNIZED_NAME",
-            "; it does not serve this name (see `servername`)",
-        ),
+        A::UnrecognisedName => {
+            ("TLSV1_UNRECOGNIZED_NAME", "; it does not serve this name (see `servername`)")
+        }
         A::BadCertificateStatusResponse => ("TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE", ""),
         A::UnknownPSKIdentity => ("TLSV1_ALERT_UNKNOWN_PSK_IDENTITY", ""),
-        A::CertificateRequired => {
-            ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "; give `cert` and `key`")
-        }
+        A::CertificateRequired => ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "; give `cert` and `key`"),
         A::NoApplicationProtocol => ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", ""),
         _ => ("SSL_ERROR_SSL", ""),
     };
@@ -297,9 +290,7 @@ pub fn from_io(error: &io::Error, phase: Phase, syscall: &'static str) -> Failur
     }
     let (code, message) = match error.kind() {
         K::ConnectionRefused => ("ECONNREFUSED", "the connection was refused"),
-        K::ConnectionReset | K::UnexpectedEof => {
-            ("ECONNRESET", "the server closed the connection")
-        }
+        K::ConnectionReset | K::UnexpectedEof => ("ECONNRESET", "the server closed the connection"),
         K::ConnectionAborted => ("ECONNABORTED", "the connection was aborted"),
         K::BrokenPipe => ("EPIPE", "the server closed the connection while it was written to"),
         K::TimedOut => ("ETIMEDOUT", "the connection timed out"),

@@ -73,9 +73,7 @@ impl ClientIdentity {
             passphrase,
             p12_keystore::Pkcs12ImportPolicy::Relaxed,
         )
-        .map_err(|error| {
-            invalid("pfx cannot be read; is the passphrase right?").because(&error)
-        })?;
+        .map_err(|error| invalid("pfx cannot be read; is the passphrase right?").because(&error))?;
         let (_, chain) =
             store.private_key_chain().ok_or_else(|| invalid("pfx holds no private key"))?;
         let certificates =
@@ -131,8 +129,7 @@ pub fn crls(inputs: &[impl AsRef<[u8]>]) -> Result<Vec<CertRevocationList<'stati
             return Err(malformed(&"no CRL in it"));
         }
         for der in ders {
-            let crl =
-                OwnedCertRevocationList::from_der(&der).map_err(|error| malformed(&error))?;
+            let crl = OwnedCertRevocationList::from_der(&der).map_err(|error| malformed(&error))?;
             crls.push(crl.into());
         }
     }
@@ -215,8 +212,7 @@ impl TlsConfig {
 
     /// A configuration with this verifier. Early data stays off: 0-RTT would leave before the check (I1).
     pub(super) fn client_config(&self, verifier: Arc<dyn ServerCertVerifier>) -> ClientConfig {
-        let builder =
-            self.builder.clone().dangerous().with_custom_certificate_verifier(verifier);
+        let builder = self.builder.clone().dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match &self.client {
             Some(client) => builder.with_client_cert_resolver(Arc::clone(&client.0) as _),
             None => builder.with_no_client_auth(),

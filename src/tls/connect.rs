@@ -50,8 +50,7 @@ impl TlsOrigin {
     #[must_use]
     pub fn new(config: &TlsConfig, pins: Arc<PinSet>, identity: Identity) -> Self {
         let generation = pins.generation();
-        let verifier =
-            Arc::new(IdentityVerifier::new(Arc::clone(config.rules()), pins, identity));
+        let verifier = Arc::new(IdentityVerifier::new(Arc::clone(config.rules()), pins, identity));
         let base = config.client_config(Arc::clone(&verifier) as _);
         let current = RwLock::new((generation, Arc::new(with_sessions(&base))));
         Self { verifier, base, current }
@@ -89,10 +88,10 @@ impl TlsOrigin {
         let negotiated = negotiated(connection);
         let presented = connection.peer_certificates().unwrap_or_default();
         let now = self.now()?;
-        let verified = self.verifier.proved(presented, now).map_err(|failure| Unproved {
-            failure,
-            resumed: negotiated.resumed,
-        })?;
+        let verified = self
+            .verifier
+            .proved(presented, now)
+            .map_err(|failure| Unproved { failure, resumed: negotiated.resumed })?;
         let clock = Arc::clone(&self.base.time_provider);
         let gate = Gate::open(Arc::clone(&self.verifier), clock, verified);
         Ok((PinnedStream::new(stream, Arc::new(gate)), negotiated))

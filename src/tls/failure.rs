@@ -94,11 +94,7 @@ impl Failure {
         });
         message.push_str("\n  The server's verified path, leaf first:");
         for certificate in &path {
-            let _ = write!(
-                message,
-                "\n    {}  {}",
-                certificate.spki_pin, certificate.subject
-            );
+            let _ = write!(message, "\n    {}  {}", certificate.spki_pin, certificate.subject);
         }
         match &pattern {
             Some(pattern) => {
@@ -167,20 +163,17 @@ impl Failure {
                 return Some(failure.clone());
             }
             // `io::Error` and rustls' `OtherError` hide what they wrap from `source()`.
-            if let Some(inner) = error
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
+            if let Some(inner) =
+                error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+                && let Some(failure) = Self::within(inner)
             {
-                if let Some(failure) = Self::within(inner) {
-                    return Some(failure);
-                }
+                return Some(failure);
             }
             if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) =
                 error.downcast_ref::<rustls::Error>()
+                && let Some(failure) = Self::within(&*other.0)
             {
-                if let Some(failure) = Self::within(&*other.0) {
-                    return Some(failure);
-                }
+                return Some(failure);
             }
             next = error.source();
         }

@@ -38,14 +38,11 @@ pub async fn inspect<IO>(
 where
     IO: Read + Write + Unpin,
 {
-    let witness = Arc::new(Witness {
-        seen: Mutex::new(Vec::new()),
-        algorithms: config.rules().algorithms,
-    });
+    let witness =
+        Arc::new(Witness { seen: Mutex::new(Vec::new()), algorithms: config.rules().algorithms });
     let connector = TlsConnector::from(Arc::new(config.client_config(Arc::clone(&witness) as _)));
     let result = connector.connect(identity.name().clone(), TokioIo::new(io)).await;
-    let chain =
-        std::mem::take(&mut *witness.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let chain = std::mem::take(&mut *witness.seen.lock().unwrap_or_else(PoisonError::into_inner));
     match result {
         Ok(mut stream) => {
             let negotiated = negotiated(stream.get_ref().1);
@@ -53,8 +50,8 @@ where
             Ok(Presented { chain, negotiated: Some(negotiated), incomplete: None })
         }
         Err(error) => {
-            let failure = codes::from_handshake(&error)
-                .at(&identity.host().to_string(), identity.port());
+            let failure =
+                codes::from_handshake(&error).at(&identity.host().to_string(), identity.port());
             if chain.is_empty() {
                 return Err(failure);
             }

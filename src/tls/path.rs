@@ -66,7 +66,8 @@ impl PathVerifier {
         };
         let found = match &self.trust {
             Trust::Ca(store) => {
-                let others: Vec<_> = others.iter().map(CertificateDer::as_ref).map(Into::into).collect();
+                let others: Vec<_> =
+                    others.iter().map(CertificateDer::as_ref).map(Into::into).collect();
                 self.path_to_anchor(&end_entity, &others, store, entry.as_deref(), now)
                     .map_err(|error| codes::from_webpki(&error, presented))
             }
@@ -107,10 +108,10 @@ impl PathVerifier {
     ) -> Result<Found, webpki::Error> {
         let best: RefCell<Option<Found>> = RefCell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
-            if let Some(most) = self.max_intermediates {
-                if path.intermediate_certificates().count() > most {
-                    return Err(webpki::Error::MaximumPathDepthExceeded);
-                }
+            if let Some(most) = self.max_intermediates
+                && path.intermediate_certificates().count() > most
+            {
+                return Err(webpki::Error::MaximumPathDepthExceeded);
             }
             store.check_dates(path.anchor(), now)?;
             let path = steps(path, store);
@@ -168,7 +169,9 @@ pub fn decide(
             "ERR_TLS_PIN_EXPIRED",
             Phase::Policy,
             match entry.pattern() {
-                Some(pattern) => format!("the pins for \"{pattern}\" have expired; renew the entry"),
+                Some(pattern) => {
+                    format!("the pins for \"{pattern}\" have expired; renew the entry")
+                }
                 None => "the pins have expired; renew them".into(),
             },
         ),
@@ -205,9 +208,8 @@ fn leaf_alone(
         spki: end_entity.subject_public_key_info(),
         subject: end_entity.subject().to_vec(),
     };
-    let info = CertificateInfo::from_der(leaf).map_err(|error| {
-        Failure::new("CERT_REJECTED", Phase::Handshake, error.to_string())
-    })?;
+    let info = CertificateInfo::from_der(leaf)
+        .map_err(|error| Failure::new("CERT_REJECTED", Phase::Handshake, error.to_string()))?;
     let now = seconds(now);
     if now < info.not_before {
         return Err(codes::not_yet_valid());

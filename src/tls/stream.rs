@@ -41,12 +41,12 @@ impl Gate {
     pub(super) fn open(
         verifier: Arc<IdentityVerifier>,
         clock: Arc<dyn TimeProvider>,
-        verified: Arc<Verified>,
+        proved: Arc<Verified>,
     ) -> Self {
         Self {
-            generation: AtomicU64::new(verified.generation),
-            deadline: AtomicI64::new(deadline(&verified)),
-            verified: RwLock::new(verified),
+            generation: AtomicU64::new(proved.generation),
+            deadline: AtomicI64::new(deadline(&proved)),
+            verified: RwLock::new(proved),
             verifier,
             clock,
             refused: OnceLock::new(),
@@ -64,8 +64,7 @@ impl Gate {
             return Err(failure.clone());
         }
         let deadline = self.deadline.load(Ordering::Acquire);
-        let fresh =
-            self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
+        let fresh = self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
         if fresh && (deadline == i64::MAX || self.now().is_some_and(|now| now < deadline)) {
             return Ok(());
         }

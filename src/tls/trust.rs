@@ -79,16 +79,19 @@ impl TrustStore {
     ///
     /// # Errors
     /// webpki's own errors for a certificate's dates.
-    pub fn check_dates(&self, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
+    pub fn check_dates(
+        &self,
+        anchor: &TrustAnchor<'_>,
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
         let Some(certificate) = self.find(anchor) else {
             return Err(webpki::Error::UnknownIssuer);
         };
-        let (from, to) = *certificate.window.get_or_init(|| {
-            match CertificateInfo::from_der(&certificate.der) {
+        let (from, to) =
+            *certificate.window.get_or_init(|| match CertificateInfo::from_der(&certificate.der) {
                 Ok(info) => (info.not_before, info.not_after),
                 Err(_) => (i64::MAX, i64::MIN),
-            }
-        });
+            });
         let seconds = seconds(now);
         if seconds > to {
             return Err(webpki::Error::CertExpired { time: now, not_after: unix(to) });
@@ -134,9 +137,7 @@ pub fn certificates_in(input: &[u8], place: &str) -> Result<Vec<CertificateDer<'
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(input).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(invalid(format!(
-            "{place} holds no certificate; give PEM text or DER bytes"
-        ))),
+        Ok(_) => Err(invalid(format!("{place} holds no certificate; give PEM text or DER bytes"))),
         Err(error) => Err(invalid(format!("{place} is not valid PEM: {error}"))),
     }
 }

@@ -52,12 +52,10 @@ impl IdentityVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Arc<Verified>, Failure> {
-        let verified = self
-            .rules
-            .verify(presented, &self.identity, &self.pins.current(), now)
-            .map_err(|failure| {
-                failure.at(&self.identity.host().to_string(), self.identity.port())
-            })?;
+        let verified =
+            self.rules.verify(presented, &self.identity, &self.pins.current(), now).map_err(
+                |failure| failure.at(&self.identity.host().to_string(), self.identity.port()),
+            )?;
         let verified = Arc::new(verified);
         let mut proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
         proved.retain(|old| old.presented != verified.presented);

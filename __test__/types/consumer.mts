@@ -1,0 +1,59 @@
+// What a TypeScript program writes. It is compiled, never run: `tsc` fails where the declarations do not allow it.
+
+import { createPublicKey, X509Certificate } from 'node:crypto'
+import tlsPinning, {
+  inspect,
+  type Policy,
+  parsePin,
+  PinMismatchError,
+  PinnedClient,
+  type PinnedResponse,
+  PinSet,
+  pinnedRequest,
+  pinOf,
+  TlsPinningError,
+  verifyChain
+} from 'tls-pinning'
+
+const policy: Policy = {
+  version: 1,
+  unlisted: 'deny',
+  hosts: {
+    'api.example.com': { pins: ['sha256/…'], leaf: 'sha256/…', expires: new Date(), mode: 'report' },
+    '*.example.com': ['sha256/…', { publicKey: new X509Certificate('') }, createPublicKey('')]
+  }
+}
+
+export async function use(): Promise<PinnedResponse> {
+  const pins = new PinSet(policy)
+  pins.on('report', report => report.path[0]?.spkiPin.toUpperCase())
+  pins.replace({ 'api.example.com': ['sha256/…'] })
+  await using client = new PinnedClient({ pins, trust: 'pin-only', connections: 2 })
+  const response = await client.request(new URL('https://api.example.com'), {
+    method: 'POST',
+    headers: { accept: 'text/plain', 'x-list': ['a', 'b'], 'x-number': 1 },
+    body: (async function* () {
+      yield 'piece'
+    })(),
+    signal: AbortSignal.timeout(1000)
+  })
+  const names: string[] = response.headers.getSetCookie()
+  const matched: string | null = response.tls.matched
+  try {
+    await pinnedRequest('https://api.example.com', { pins: 'sha256/…' })
+  } catch (error) {
+    if (error instanceof PinMismatchError) console.log(error.expected, error.path, names, matched)
+    if (error instanceof TlsPinningError && error.code === 'ECONNREFUSED') console.log(error.phase)
+  }
+  const { chain } = await inspect('api.example.com:8443', { ca: [''] })
+  verifyChain({ chain: chain.map(({ pem }) => pem), hostname: 'api.example.com', pins, time: new Date() })
+  console.log(String(parsePin('sha256/…')), pinOf('', { target: 'certificate' }).digest, tlsPinning.pinOf)
+
+  // @ts-expect-error A client without pins is not made.
+  new PinnedClient({})
+  // @ts-expect-error Verification cannot be switched off.
+  new PinnedClient({ pins, rejectUnauthorized: false })
+  // @ts-expect-error Errors are made by the package.
+  new TlsPinningError()
+  return response
+}
