@@ -6,7 +6,7 @@ const crypto = require('node:crypto')
 const fs = require('node:fs')
 const { monitorEventLoopDelay, performance } = require('node:perf_hooks')
 const { clients } = require('./clients.js')
-const { MEDIUM_BYTES, LARGE_BYTES, SMALL_BODY } = require('./server.js')
+const { LARGE_BYTES, MEDIUM_BYTES, SMALL_BODY } = require('./server.js')
 
 /**
  * @typedef {object} Task
@@ -65,7 +65,8 @@ async function measure({ client: name, ports, ca, pin, action: actionName, inFli
   const once = () => action.run(client, ports)
   await load(once, inFlight, warmUp)
 
-  const delay = actionName === 'medium' || actionName === 'download' || actionName === 'upload' ? monitorEventLoopDelay({ resolution: 1 }) : null
+  // Only where it is of interest: it wakes the loop every millisecond.
+  const delay = action.bytes >= MEDIUM_BYTES ? monitorEventLoopDelay({ resolution: 1 }) : undefined
   delay?.enable()
   const before = usage()
   const latencies = await load(once, inFlight, seconds)
@@ -83,7 +84,7 @@ async function measure({ client: name, ports, ca, pin, action: actionName, inFli
     cpu: (after.cpu - before.cpu) / requests,
     main: (after.main - before.main) / requests,
     mainMeasure: mainThread.measure,
-    delay: delay ? delay.percentile(99) / 1e9 : undefined,
+    delay: delay && delay.percentile(99) / 1e9,
     memory: process.resourceUsage().maxRSS * 1024
   }
 }
@@ -169,6 +170,7 @@ async function* pieces(bytes) {
   for (let sent = 0; sent < bytes; sent += PIECE.length) yield PIECE
 }
 
+process.once('disconnect', () => process.exit(1))
 process.once('message', async (/** @type {Task} */ task) => {
   try {
     process.send?.(await (task.check ? check(task) : measure(task)), () => process.exit(0))

@@ -92,7 +92,7 @@ async function main() {
     )
     if (values.json) {
       const machine = { node: process.versions.node, cpu: os.cpus()[0]?.model, cpus: os.cpus().length, server: server.name }
-      fs.writeFileSync(values.json, `${JSON.stringify({ machine, plan: { ...plan, workloads: undefined }, results }, null, 2)}\n`)
+      fs.writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`)
     }
   } finally {
     server.stop()
@@ -175,7 +175,7 @@ function mainThreadMeasures(results) {
 
 /** @param {number} seconds */
 function time(seconds) {
-  return seconds < 0.01 ? `${(seconds * 1e6).toFixed(1)} µs` : `${(seconds * 1e3).toFixed(1)} ms`
+  return seconds < 0.001 ? `${(seconds * 1e6).toFixed(1)} µs` : `${(seconds * 1e3).toFixed(2)} ms`
 }
 
 main().catch(error => {

@@ -2,6 +2,7 @@
 // The server that all clients are measured against: nginx where there is one, else Node's own.
 
 const { fork, spawn, spawnSync } = require('node:child_process')
+const { SSL_OP_NO_TICKET } = require('node:crypto').constants
 const fs = require('node:fs')
 const https = require('node:https')
 const net = require('node:net')
@@ -146,9 +147,9 @@ http {
 /** The server without nginx, run in a process of its own. */
 function serveNode() {
   process.once('disconnect', () => process.exit(0))
-  process.once('message', ({ cert, key, ports }) => {
+  process.once('message', (/** @type {any} */ { cert, key, ports }) => {
     const medium = Buffer.alloc(MEDIUM_BYTES)
-    const options = { cert, key, minVersion: /** @type {const} */ ('TLSv1.3') }
+    const options = { cert, key, minVersion: /** @type {const} */ ('TLSv1.3'), secureOptions: SSL_OP_NO_TICKET }
     /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
     const answer = (request, response) => {
       if (request.url === '/upload') {
@@ -159,8 +160,8 @@ function serveNode() {
       } else if (request.url === '/medium') {
         response.end(medium)
       } else if (request.url === '/session') {
-        const { authorized, ...socket } = /** @type {any} */ (request.socket)
-        response.end(request.socket instanceof require('node:tls').TLSSocket && request.socket.isSessionReused() ? 'r' : '.')
+        const socket = /** @type {import('node:tls').TLSSocket} */ (request.socket)
+        response.end(socket.isSessionReused() ? 'r' : '.')
       } else {
         response.setHeader('content-type', 'application/json').end(SMALL_BODY)
       }

@@ -22,6 +22,7 @@ const { TrackedTlsServer } = require('./tracked')
  * @property {string[]} [alpn] default: as the kind of server has it
  * @property {Record<string, Identity & { chain?: { pem: string }[] }>} [sni] other certificates by server name
  * @property {string} [host] the loopback address to listen on, default `127.0.0.1`
+ * @property {number} [port] default: one that is free
  * @property {tls.TlsOptions} [tls] anything else that Node's server takes; wins
  */
 
@@ -58,7 +59,7 @@ async function tlsServer(onSecureSocket, options) {
   const server = tls.createServer(serverOptions(options))
   const tracked = new TrackedTlsServer(server)
   server.on('secureConnection', onSecureSocket)
-  return tracked.listen(options.host)
+  return tracked.listen(options.host, options.port)
 }
 
 /** @param {HttpsOptions} options */
@@ -74,7 +75,7 @@ async function localServer(options) {
     if (typeof handler === 'function') handler(request, response)
     else request.resume().once('end', () => reply(response, handler))
   })
-  return tracked.listen(options.host)
+  return tracked.listen(options.host, options.port)
 }
 
 /**

@@ -28,12 +28,13 @@ class TrackedServer {
   }
 
   /**
-   * Listens on a free port, on loopback only.
+   * Listens on loopback only; without a port on one that is free.
    *
    * @param {string} [host]
+   * @param {number} [wanted]
    */
-  async listen(host = this.host) {
-    this.#server.listen(0, host)
+  async listen(host = this.host, wanted = 0) {
+    this.#server.listen(wanted, host)
     await once(this.#server, 'listening')
     const { port } = /** @type {import('node:net').AddressInfo} */ (this.#server.address())
     return Object.assign(this, { host, port })

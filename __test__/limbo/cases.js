@@ -1,4 +1,3 @@
-'use strict'
 // Reads the cases of x509-limbo (https://x509-limbo.com) and says what each asks of `verifyChain`.
 
 const { X509Certificate } = require('node:crypto')
@@ -52,7 +51,7 @@ const COUNTED_OTHERWISE = ['pathlen::max-chain-depth-1-self-issued']
 function inexpressible(testcase) {
   if (testcase.validation_kind !== 'SERVER') return 'is about the certificate of a TLS client'
   if (COUNTED_OTHERWISE.includes(testcase.id)) return 'leaves self-issued intermediates out of its depth, we count all'
-  if (hostname(testcase) === undefined) return 'has no name to connect to, neither its own nor in its certificate'
+  if (!hostname(testcase)) return 'has no name to connect to, neither its own nor in its certificate'
   return undefined
 }
 
@@ -73,14 +72,13 @@ function options(testcase) {
 }
 
 /**
- * The name the case expects or, if it expects none, the first of its leaf.
+ * The name the case expects or, if it expects none, the first of its leaf; empty where there is neither.
  * @param {Case} testcase
- * @returns {string | undefined}
  */
 function hostname({ expected_peer_name, peer_certificate }) {
   if (expected_peer_name) return expected_peer_name.value
   const names = new X509Certificate(peer_certificate).subjectAltName ?? ''
-  return /(?:^|, )(?:DNS|IP Address):([^,]+)/.exec(names)?.[1]
+  return /(?:^|, )(?:DNS|IP Address):([^,]+)/.exec(names)?.[1] ?? ''
 }
 
 module.exports = { load, inexpressible, options }
