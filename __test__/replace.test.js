@@ -16,6 +16,8 @@ const PROTOCOLS = [
   { name: 'HTTP/1.1', http2: false },
   { name: 'HTTP/2', http2: true }
 ]
+/** Where a failure would be a hang. */
+const BOUNDED = { timeout: 10_000 }
 const VERSIONS = /** @type {const} */ (['TLSv1.2', 'TLSv1.3'])
 
 /** @type {Awaited<ReturnType<typeof ca>>} */
@@ -55,7 +57,11 @@ for (const { name, http2 } of PROTOCOLS) {
       const bytes = server.appBytes
       const requests = Array.from({ length: 8 }, () => client.request(server.url))
       pins.replace(OTHER)
-      for (const request of requests) await assert.rejects(request, MISMATCH)
+      const outcomes = await Promise.allSettled(requests)
+      assert.deepEqual(
+        outcomes.map(outcome => outcome.status === 'rejected' && outcome.reason.code),
+        Array(8).fill(MISMATCH.code)
+      )
       await server.settled()
       assert.equal(server.appBytes, bytes)
     })
@@ -123,6 +129,9 @@ for (const { name, http2 } of PROTOCOLS) {
             if (received === piece.length) arrived()
           })
       const { server, pins, client } = await setUp(t, { server: { http2, handler } })
+      // The second is written after HTTP/2's acknowledged settings, which would count as well.
+      await fetchOk(client, server)
+      await fetchOk(client, server)
       let bytes = 0
       async function* source() {
         yield piece
@@ -137,18 +146,46 @@ for (const { name, http2 } of PROTOCOLS) {
       assert.equal(server.appBytes, bytes)
     })
 
-    test('a response that is being read ends with the refusal, and the server sees the connection close', async t => {
+    // BUG: over HTTP/1.1 a connection in use is not closed by the change itself, only when its server sends more. The
+    // connection is leased, so `Pool::enforce` does not know it, and nobody wakes its reader.
+    for (const stage of ['head', 'body']) {
+      test(`a response whose ${stage} is awaited is refused, and its connection closed`, BOUNDED, async t => {
+        let asked = () => {}
+        const arrived = new Promise(resolve => {
+          asked = () => resolve(undefined)
+        })
+        const handler = (/** @type {any} */ request, /** @type {any} */ response) => {
+          if (request.url === '/') return response.end()
+          if (stage === 'body') response.writeHead(200).write('part')
+          asked()
+        }
+        const { server, pins, client } = await setUp(t, { server: { http2, handler } })
+        // The handshake's last records are read by then, so that none of them wakes the connection later.
+        await fetchOk(client, server)
+        const request = client.request(`${server.url}/waits`)
+        const answer = stage === 'head' ? request : rest((await request).body)
+        await arrived
+        pins.replace(OTHER)
+        await assert.rejects(answer, MISMATCH)
+        await server.settled()
+      })
+    }
+
+    test('of a response that goes on after the change, nothing more is given out', async t => {
+      /** @type {any} */
+      let answer
       const handler = (/** @type {any} */ _, /** @type {any} */ response) => {
+        answer = response
         response.writeHead(200)
-        response.write('part')
+        response.write('before')
       }
       const { server, pins, client } = await setUp(t, { server: { http2, handler } })
-      const response = await client.request(server.url)
-      const reader = response.body.getReader()
-      assert.equal(Buffer.from((await reader.read()).value).toString(), 'part')
-      const next = reader.read()
+      const { body } = await client.request(server.url)
+      const reader = body.getReader()
+      assert.equal(Buffer.from((await reader.read()).value).toString(), 'before')
       pins.replace(OTHER)
-      await assert.rejects(next, MISMATCH)
+      answer.on('error', () => {}).end('after')
+      await assert.rejects(reader.read(), MISMATCH)
       await server.settled()
     })
 
@@ -239,7 +276,7 @@ test('a server that comes back with its backup key is reached without a restart 
 })
 
 test('an entry that expires while its connection is pooled is refused from then on', async t => {
-  const expires = new Date(Date.now() + 1500)
+  const expires = new Date(Math.ceil(Date.now() / 1000 + 1) * 1000)
   const { server, client } = await setUp(t, { pins: { localhost: { pins: good.pin, expires } } })
   let sent = 0
   const refusal = await untilRefused(async () => {
@@ -267,6 +304,7 @@ const LOOSER = [
     policy: () => ({ unlisted: 'report', hosts: { 'a.example': OTHER } })
   },
   {
+    // BUG: the report and `response.tls` name neither the pattern nor the pins of the entry that has expired.
     says: "onExpiry 'allow' lets an expired entry through",
     reason: 'expired',
     pattern: 'localhost',
@@ -354,6 +392,12 @@ async function readOk(client, url) {
   assert.equal(response.status, 200)
   await response.bytes()
   return response
+}
+
+/** @param {ReadableStream<Uint8Array>} body */
+async function rest(body) {
+  for await (const _ of body) {
+  }
 }
 
 /**

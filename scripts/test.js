@@ -1,5 +1,6 @@
-// Runs the suites of `__test__`: all, or those whose names begin with an argument. A pattern that matches nothing would
-// pass, so the files are listed here and counted.
+// Runs the suites of `__test__` that need nothing but Node, or those whose names begin with an argument. Suites in
+// `external` need other programs and run only by name. A pattern that matches nothing would pass, so the files are listed
+// here and counted.
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -12,7 +13,9 @@ const names = process.argv.slice(2)
 const suites = fs
   .readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .filter(file => /\.test\.m?js$/.test(file))
-  .filter(file => names.length === 0 || names.some(name => path.basename(file).startsWith(name)))
+  .filter(file =>
+    names.length === 0 ? !file.startsWith('external') : names.some(name => path.basename(file).startsWith(name))
+  )
   .sort()
 
 if (suites.length < (names.length === 0 ? LEAST : 1)) {

@@ -47,39 +47,37 @@ async fn every_verdict_over_tls_is_as_expected() {
     let (mut accepted, mut refused, mut as_webpki) = (0, 0, 0);
     let (mut skipped, mut wrong) = (Vec::new(), Vec::new());
     for case in &limbo.testcases {
+        let id = &case.id;
         let server = match case.server() {
             Ok(server) => server,
             Err(reason) => {
-                skipped.push(format!("{} {reason}", case.id));
+                skipped.push(format!("{id} {reason}"));
                 continue;
             }
         };
-        let verdict = match judge(case, &server).await {
-            Ok(verdict) => verdict,
-            Err(problem) => {
-                wrong.push(format!("{} {problem}", case.id));
-                continue;
-            }
-        };
-        match verdict {
-            Verdict::Success => accepted += 1,
-            Verdict::Failure => refused += 1,
+        let judged = judge(case, &server).await;
+        match judged {
+            Ok(Verdict::Success) => accepted += 1,
+            Ok(Verdict::Failure) => refused += 1,
+            Err(_) => {}
         }
-        if verdict != case.expected_result {
-            if baseline.get(&case.id).is_some_and(|known| known.actual == verdict) {
+        match judged {
+            Ok(verdict) if verdict == case.expected_result => {}
+            Ok(verdict) if baseline.get(id).is_some_and(|known| known.actual == verdict) => {
                 as_webpki += 1;
-            } else {
-                wrong.push(format!("{} unexpected {verdict:?}", case.id));
             }
+            Ok(verdict) => wrong.push(format!("{id} unexpected {verdict:?}")),
+            Err(problem) => wrong.push(format!("{id} {problem}")),
         }
     }
 
     let ran = accepted + refused;
     println!("over TLS 1.3 and 1.2: {ran} of {} cases", limbo.testcases.len());
     println!("  accepted {accepted}, each also refused with a wrong pin; refused {refused}");
-    println!("  as limbo {}, as rustls-webpki in the baseline {as_webpki}", ran - as_webpki);
+    println!("  differing from limbo as rustls-webpki does in the baseline {as_webpki}");
     println!("  not expressible: {}\n    {}", skipped.len(), skipped.join("\n    "));
-    assert!(wrong.is_empty(), "{} WRONG:\n    {}", wrong.len(), wrong.join("\n    "));
+    println!("  WRONG: {}\n    {}", wrong.len(), wrong.join("\n    "));
+    assert!(wrong.is_empty(), "{} cases went wrong", wrong.len());
     assert!(ran >= LEAST, "only {ran} cases ran");
 }
 
@@ -88,10 +86,12 @@ async fn judge(case: &Case, server: &Arc<CertifiedKey>) -> Result<Verdict, Strin
     let matching = case.pins();
     let mut verdicts = Vec::new();
     for version in [Version::Tls13, Version::Tls12] {
-        let unpinned = case.verify(&matching).map_err(|failure| failure.code.to_string());
-        let verdict = match (unpinned, connect(case, server, version, &matching).await?) {
+        let unconnected = case.verify(&matching).map_err(|failure| failure.code.to_string());
+        let verdict = match (unconnected, connect(case, server, version, &matching).await?) {
             (Ok(()), Ok(())) => Verdict::Success,
             (Err(expected), Err(code)) if code == expected => Verdict::Failure,
+            // rustls does not read so large a chain at all.
+            (Err(_), Err(code)) if code == "EPROTO" && case.is_oversized() => Verdict::Failure,
             (expected, got) => {
                 return Err(format!("{version:?}: {got:?} over TLS, {expected:?} without"));
             }
@@ -247,6 +247,10 @@ impl Case {
         pems.map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).collect()
     }
 
+    fn is_oversized(&self) -> bool {
+        self.chain().iter().map(|certificate| certificate.len()).sum::<usize>() > 0xffff
+    }
+
     /// A client that trusts what the case trusts, at the time of the case.
     fn client(&self, version: Version) -> Result<TlsConfig, Failure> {
         let mut options =
@@ -289,7 +293,9 @@ impl Case {
     /// Read by the parser of the policy's own dates.
     fn time(&self) -> UnixTime {
         let Some(time) = &self.validation_time else { return UnixTime::now() };
-        let policy = format!(r#"{{"version":1,"hosts":{{"a.test":{{"pins":["{WRONG}"],"expires":"{time}"}}}}}}"#);
+        let policy = format!(
+            r#"{{"version":1,"hosts":{{"a.test":{{"pins":["{WRONG}"],"expires":"{time}"}}}}}}"#
+        );
         let policy = Policy::from_json(&policy).expect("RFC 3339");
         let seconds = policy.entries().first().and_then(|entry| entry.expires()).expect("a date");
         UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().expect("since 1970")))

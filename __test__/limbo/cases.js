@@ -66,7 +66,7 @@ function options(testcase) {
     hostname: hostname(testcase),
     ca: trusted_certs,
     crl: crls.length > 0 ? crls : undefined,
-    time: validation_time ?? undefined,
+    time: validation_time ? new Date(validation_time) : undefined,
     maxIntermediates: max_chain_depth ?? undefined
   }
 }
