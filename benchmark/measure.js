@@ -1,4 +1,3 @@
-'use strict'
 // One client in a process of its own: `run.js` sends a task, and gets back what was measured.
 
 const assert = require('node:assert/strict')

@@ -1,4 +1,3 @@
-'use strict'
 // Compares the native client with `https` and undici, all pinned alike, against one server. See README.md.
 //
 //   node benchmark/run.js [--quick] [--only WORD] [--json FILE]
@@ -72,7 +71,9 @@ async function main() {
   const certificate = await leaf({ issuer: root })
   const server = await startServer({ cert: certificate.pem, key: certificate.key })
   try {
-    console.log(`${CLIENTS.join(', ')}; Node ${process.versions.node}; ${os.availableParallelism()} CPUs; ${server.name}`)
+    console.log(
+      `${CLIENTS.join(', ')}; Node ${process.versions.node}; ${os.availableParallelism()} CPUs; ${server.name}`
+    )
     if (server.notice) console.log(`\nNOTE: ${server.notice}`)
     const task = { ports: server.ports, ca: root.pem, pin: certificate.pin, warmUp: plan.warmUp, seconds: plan.seconds }
     for (const client of CLIENTS) await inChild({ ...task, client, check: true })
@@ -91,7 +92,12 @@ async function main() {
         `${mainThreadMeasures(results)}.`
     )
     if (values.json) {
-      const machine = { node: process.versions.node, cpu: os.cpus()[0]?.model, cpus: os.cpus().length, server: server.name }
+      const machine = {
+        node: process.versions.node,
+        cpu: os.cpus()[0]?.model,
+        cpus: os.cpus().length,
+        server: server.name
+      }
       fs.writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`)
     }
   } finally {

@@ -1,4 +1,3 @@
-'use strict'
 // The server that all clients are measured against: nginx where there is one, else Node's own.
 
 const { fork, spawn, spawnSync } = require('node:child_process')
@@ -41,7 +40,8 @@ async function startServer(identity) {
   }
   // However this process ends, the server ends with it.
   process.once('exit', stop)
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.once(signal, () => process.exit(1))
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
+    process.once(signal, () => process.exit(1))
 
   for (const end = Date.now() + STARTS_WITHIN; !((await answers(ports.keepAlive)) && (await answers(ports.close))); ) {
     if (!running || Date.now() > end) throw new Error(`${name} did not start`)
@@ -58,7 +58,11 @@ async function startServer(identity) {
 function startProcess(folder, identity, ports) {
   const { status, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' })
   if (status === 0) {
-    return { name: stderr.replace('nginx version: ', '').trim(), notice: undefined, child: startNginx(folder, identity, ports) }
+    return {
+      name: stderr.replace('nginx version: ', '').trim(),
+      notice: undefined,
+      child: startNginx(folder, identity, ports)
+    }
   }
   const child = fork(__filename, { stdio: 'inherit' })
   child.send({ ...identity, ports })
@@ -76,13 +80,19 @@ function startProcess(folder, identity, ports) {
 function startNginx(folder, { cert, key }, ports) {
   fs.writeFileSync(path.join(folder, 'cert.pem'), cert)
   fs.writeFileSync(path.join(folder, 'key.pem'), key, { mode: 0o600 })
-  for (const [name, bytes] of /** @type {const} */ ([['medium', MEDIUM_BYTES], ['large', LARGE_BYTES]])) {
+  for (const [name, bytes] of /** @type {const} */ ([
+    ['medium', MEDIUM_BYTES],
+    ['large', LARGE_BYTES]
+  ])) {
     fs.writeFileSync(path.join(folder, name), '')
     fs.truncateSync(path.join(folder, name), bytes)
   }
   fs.writeFileSync(path.join(folder, 'nginx.conf'), nginxConf(ports))
   // Without a master, one process is the worker and the one to kill.
-  return spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', 'nginx.conf'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  return spawn('nginx', ['-p', '.', '-e', 'stderr', '-c', 'nginx.conf'], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'inherit']
+  })
 }
 
 /**

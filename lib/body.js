@@ -1,7 +1,11 @@
 // What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
 
 const { argumentError } = require('./errors.js')
+const { flush, port, writable } = require('./port.js')
 const { kind } = require('./trust.js')
+
+/** What native code answers to a piece: more may follow, not yet, or nobody reads this body any more. */
+const Write = { more: 0, wait: 1, unread: 2 }
 
 /** Bodies up to this size go along with the request; larger ones follow in pieces of at most this size. */
 const PIECE = 256 * 1024
@@ -64,21 +68,21 @@ function streamed(pieces, length, type) {
 
 /**
  * Sends the pieces of a body, no faster than they are taken.
+ * @param {number} id
  * @param {AsyncIterable<unknown> | Iterable<unknown>} pieces
- * @param {(piece: Uint8Array | null) => number} write Answers 0: go on, 1: wait, 2: nobody reads any more.
- * @param {() => Promise<void>} writable
  */
-async function pump(pieces, write, writable) {
+async function upload(id, pieces) {
+  flush()
   for await (const piece of pieces) {
     const bytes = asBytes(piece)
     for (let at = 0; at < bytes.length; at += PIECE) {
-      const answer = write(bytes.subarray(at, at + PIECE))
+      const answer = port.write(id, bytes.subarray(at, at + PIECE))
       // Leaving the loop ends the iterator, which closes the body's source.
-      if (answer === 2) return
-      if (answer === 1) await writable()
+      if (answer === Write.unread) return
+      if (answer === Write.wait) await writable(id)
     }
   }
-  write(null)
+  port.write(id, null)
 }
 
 /** @param {unknown} piece */
@@ -90,4 +94,4 @@ function asBytes(piece) {
   throw argumentError('ERR_INVALID_ARG_TYPE', `a piece of the body cannot be ${kind(piece)}`)
 }
 
-module.exports = { outgoing, pump }
+module.exports = { outgoing, upload }

@@ -1,11 +1,11 @@
 // The native client: one policy, one pool, one set of sessions.
 
-const { outgoing, pump } = require('./body.js')
+const { outgoing, upload } = require('./body.js')
 const { argumentError, certificate, unwrapObject } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject, clientOptions } = require('./options.js')
 const { handleOf, policyText, PinSet } = require('./pins.js')
 const { abort, flush, hold, port, register, release, send } = require('./port.js')
-const { Incoming, PinnedResponse } = require('./response.js')
+const { Arrived, PinnedResponse } = require('./response.js')
 const { kind } = require('./trust.js')
 
 /** What may not stand in a header's value (RFC 9110, 5.5). */
@@ -91,41 +91,32 @@ class PinnedClient {
     const stop = () => {
       abort(id)
       if (settle()) reject(signal.reason)
-      incoming.fail(signal.reason)
+      arrived.fail(signal.reason)
     }
-    const incoming = new Incoming(() => signal?.removeEventListener('abort', stop))
-    /** @type {(() => void) | undefined} */
-    let wakeUpload
+    const arrived = new Arrived(() => signal?.removeEventListener('abort', stop))
     const pins = this.#pins
     const id = register({
       onHead: head => {
-        incoming.start(head)
-        if (settle()) resolve(new PinnedResponse(head, target.href, incoming))
+        arrived.start(head)
+        if (settle()) resolve(new PinnedResponse(head, target.href, arrived))
       },
-      onChunk: (chunk, last, trailers) => incoming.chunk(chunk, last, trailers),
+      onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
         if (settle()) reject(error)
-        incoming.fail(error)
+        arrived.fail(error)
       },
-      onWritable: () => wakeUpload?.(),
       onConnection: info => report(pins, info)
     })
     hold()
     signal?.addEventListener('abort', stop, { once: true })
     send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
-    if (!body.pieces) return
-    flush()
-    const writable = () =>
-      /** @type {Promise<void>} */ (
-        new Promise(wake => {
-          wakeUpload = wake
-        })
-      )
-    pump(body.pieces, piece => port.write(id, piece), writable).catch(error => {
-      abort(id)
-      if (settle()) reject(error)
-      incoming.fail(error)
-    })
+    if (body.pieces) {
+      upload(id, body.pieces).catch(error => {
+        abort(id)
+        if (settle()) reject(error)
+        arrived.fail(error)
+      })
+    }
   }
 
   /** @param {unknown} url */
@@ -149,7 +140,10 @@ class PinnedClient {
  */
 function report(pins, { excused, host, port, pattern, expected, path }) {
   if (!excused) return
-  pins.emit('report', { reason: excused, host, port, pattern, expected: expected ?? [], path: path.map(certificate) })
+  // Not from here: what a listener throws must not cost others their answers.
+  process.nextTick(() =>
+    pins.emit('report', { reason: excused, host, port, pattern, expected: expected ?? [], path: path.map(certificate) })
+  )
 }
 
 /** @param {unknown} url */
@@ -225,7 +219,9 @@ function headerList(given, body, method) {
   }
   if (body.type && !hasType) list.push('content-type', body.type)
   if (!hasLength && body.pieces && body.length !== null) list.push('content-length', String(body.length))
-  if (!hasLength && !body.pieces && !body.bytes && (method === 'POST' || method === 'PUT' || method === 'PATCH')) {
+  // A server takes a request of these methods that has no length for one whose body is still to come.
+  const empty = !body.pieces && !body.bytes?.length
+  if (!hasLength && empty && (body.bytes || method === 'POST' || method === 'PUT' || method === 'PATCH')) {
     list.push('content-length', '0')
   }
   return list

@@ -2,8 +2,8 @@
 
 const crypto = require('node:crypto')
 const { argumentError, unsafe } = require('./errors.js')
-const { asPinSet, checkTrust } = require('./pins.js')
-const { bytes, byteList, kind, trustFor } = require('./trust.js')
+const { asPinSet } = require('./pins.js')
+const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
 /** Options of a client, with what holds where they are not given. Times in milliseconds, 0 for no limit. */
 const CLIENT_DEFAULTS = {
@@ -111,18 +111,7 @@ function clientOptions(options) {
   if (all.rejectUnauthorized !== true) {
     throw unsafe("rejectUnauthorized: false switches verification off; for a self-signed server say trust: 'pin-only'")
   }
-  if (checkTrust(all.trust) === 'pin-only' && all.ca !== undefined) {
-    throw unsafe("ca and trust: 'pin-only' exclude each other: with 'pin-only' the pins are the only trust")
-  }
-  return { pins: asPinSet(all.pins), trust: trust(all), native: nativeOptions(all) }
-}
-
-/**
- * The trust store; `undefined` where the pins are the only trust.
- * @param {Record<string, any>} all
- */
-function trust(all) {
-  return all.trust === 'pin-only' ? undefined : trustFor(all.ca)
+  return { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all) }
 }
 
 /**

@@ -4,7 +4,7 @@ const { EventEmitter } = require('node:events')
 const crypto = require('node:crypto')
 const binding = require('../binding.js')
 const { argumentError, certificate, date, invalidPin, unwrap, unwrapObject } = require('./errors.js')
-const { trustFor, byteList, kind } = require('./trust.js')
+const { trustOf, byteList, kind } = require('./trust.js')
 
 const WHICH_CERTIFICATE =
   'a certificate does not say what to pin; write { publicKey: certificate } for its key or ' +
@@ -293,18 +293,9 @@ function verifyChain(options) {
     crl: byteList(crl, 'crl'),
     maxIntermediates
   }
-  const store = checkTrust(trust) === 'pin-only' ? undefined : trustFor(ca)
+  const store = trustOf({ trust, ca, crl })
   const { path, pattern, matched, excused } = unwrap(binding.verifyChain(given, handleOf(asPinSet(pins)), store))
   return { path: path.map(certificate), pattern, matched, excused }
-}
-
-/**
- * @param {unknown} trust
- * @returns {'ca' | 'pin-only'}
- */
-function checkTrust(trust) {
-  if (trust === 'ca' || trust === 'pin-only') return trust
-  throw argumentError('ERR_INVALID_ARG_VALUE', `trust must be 'ca' or 'pin-only', not ${String(trust)}`)
 }
 
 /** @param {unknown} port */
@@ -313,4 +304,4 @@ function checkPort(port) {
   throw argumentError('ERR_INVALID_ARG_VALUE', `port must be an integer from 1 to 65535, not ${String(port)}`)
 }
 
-module.exports = { PinSet, asPinSet, handleOf, policyText, parsePin, pinOf, verifyChain, checkTrust, checkPort }
+module.exports = { PinSet, asPinSet, handleOf, policyText, parsePin, pinOf, verifyChain, checkPort }

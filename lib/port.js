@@ -9,15 +9,14 @@ const { Batch, Completions, Kind } = require('./wire.js')
  * @property {(head: import('./response.js').Head) => void} [onHead]
  * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
  * @property {(error: Error) => void} onFailed
- * @property {() => void} [onWritable]
  * @property {(info: any) => void} [onConnection]
  * @property {(value: any) => void} [onInspected]
  */
 
-const EMPTY = new Uint8Array(0)
-
 /** @type {Map<number, Exchange>} */
 const exchanges = new Map()
+/** Uploads that wait for the network. A response may be complete before its request is. @type {Map<number, () => void>} */
+const uploads = new Map()
 /** What connections are, by number: told once, shown by each of their responses. @type {Map<number, any>} */
 const connections = new Map()
 const batch = new Batch()
@@ -78,6 +77,22 @@ function abort(id) {
   flush()
   exchanges.delete(id)
   port.abort(id)
+  wake(id)
+}
+
+/**
+ * Waits until an upload may go on, or until it is over.
+ * @param {number} id
+ * @returns {Promise<void>}
+ */
+function writable(id) {
+  return new Promise(resolve => uploads.set(id, resolve))
+}
+
+/** @param {number} id */
+function wake(id) {
+  uploads.get(id)?.()
+  uploads.delete(id)
 }
 
 function deliver() {
@@ -122,7 +137,7 @@ function dispatch(completions) {
       break
     }
     case Kind.writable:
-      exchange?.onWritable?.()
+      wake(id)
       break
     case Kind.connection: {
       const connection = completions.u32()
@@ -143,4 +158,4 @@ function dispatch(completions) {
   }
 }
 
-module.exports = { port, register, send, flush, abort, hold, release, EMPTY }
+module.exports = { port, register, send, flush, abort, writable, hold, release }

@@ -17,7 +17,7 @@ const { readHeaders } = require('./wire.js')
  * @property {any} connection
  */
 
-/** Ends the exchange of a response that nobody can read any more, which frees its connection. */
+/** Ends the exchange of a body that nobody can read any more, which frees its connection. */
 const unread = new FinalizationRegistry(abort)
 
 class PinnedResponse {
@@ -33,15 +33,14 @@ class PinnedResponse {
   /**
    * @param {Head} head
    * @param {string} url
-   * @param {Incoming} incoming
+   * @param {Arrived} arrived
    */
-  constructor(head, url, incoming) {
+  constructor(head, url, arrived) {
     this.#head = head
     this.#url = url
-    this.#incoming = incoming
+    this.#incoming = new Incoming(arrived)
     this.status = head.status
     this.redirected = false
-    if (!head.end) unread.register(this, head.id, incoming)
   }
 
   get ok() {
@@ -74,7 +73,7 @@ class PinnedResponse {
   }
 
   get bodyUsed() {
-    return this.#used || (this.#stream ? isDisturbed(this.#stream, this.#incoming) : false)
+    return this.#used || (this.#stream ? this.#stream.locked || this.#incoming.isRead : false)
   }
 
   get body() {
@@ -120,21 +119,22 @@ class PinnedResponse {
   }
 }
 
-/** The body as it comes in: pieces are asked for one at a time. */
-class Incoming {
-  #id = 0
+/**
+ * What has arrived of a body. Native completions write to it, `Incoming` reads from it. Apart, so that a reader whom
+ * nobody refers to any more can be told from a body that is still coming.
+ */
+class Arrived {
+  id = 0
   /** @type {Uint8Array[]} */
-  #here = []
-  #ended = false
-  #read = false
+  chunks = []
+  ended = false
   /** @type {unknown} */
-  #error
-  /** @type {{ resolve: () => void, reject: (error: unknown) => void } | undefined} */
-  #waiting
-  /** @type {() => void} */
-  #onEnd
+  error
   /** @type {Buffer} */
   trailers = Buffer.alloc(0)
+  /** @type {(() => void) | undefined} */
+  wake
+  #onEnd
 
   /** @param {() => void} onEnd Called once, when nothing more will come. */
   constructor(onEnd) {
@@ -143,10 +143,10 @@ class Incoming {
 
   /** @param {Head} head */
   start(head) {
-    this.#id = head.id
+    this.id = head.id
     this.trailers = head.trailers
-    if (head.body.length > 0) this.#here.push(head.body)
-    if (head.end) this.#finish()
+    if (head.body.length > 0) this.chunks.push(head.body)
+    if (head.end) this.end()
   }
 
   /**
@@ -155,22 +155,41 @@ class Incoming {
    * @param {Buffer} trailers
    */
   chunk(chunk, last, trailers) {
-    if (chunk) this.#here.push(chunk)
+    if (chunk) this.chunks.push(chunk)
     if (trailers.length > 0) this.trailers = trailers
-    if (last) this.#finish()
-    this.#wake()
+    if (last) this.end()
+    this.wake?.()
   }
 
   /** @param {unknown} error */
   fail(error) {
-    if (this.#ended) return
-    this.#error = error
-    this.#finish()
-    this.#wake()
+    if (this.ended) return
+    this.error = error
+    this.end()
+    this.wake?.()
   }
 
-  get isRead() {
-    return this.#read
+  end() {
+    if (this.ended) return
+    this.ended = true
+    unread.unregister(this)
+    this.#onEnd()
+  }
+}
+
+/** The body as it is read: pieces are asked for one at a time. */
+class Incoming {
+  #arrived
+  isRead = false
+
+  /** @param {Arrived} arrived */
+  constructor(arrived) {
+    this.#arrived = arrived
+    if (!arrived.ended) unread.register(this, arrived.id, arrived)
+  }
+
+  get trailers() {
+    return this.#arrived.trailers
   }
 
   /** Every piece to the end. */
@@ -182,23 +201,21 @@ class Incoming {
 
   /** The next piece; null at the end. @returns {Promise<Uint8Array | null>} */
   async next() {
-    this.#read = true
-    while (this.#here.length === 0 && !this.#ended) {
-      const arrived = new Promise((resolve, reject) => {
-        this.#waiting = { resolve: () => resolve(undefined), reject }
-      })
+    this.isRead = true
+    const arrived = this.#arrived
+    while (arrived.chunks.length === 0 && !arrived.ended) {
       hold()
-      port.pull(this.#id)
-      try {
-        await arrived
-      } finally {
-        release()
-      }
+      port.pull(arrived.id)
+      await new Promise(resolve => {
+        arrived.wake = () => resolve(undefined)
+      })
+      release()
     }
-    const chunk = this.#here.shift()
+    const chunk = arrived.chunks.shift()
     if (chunk) return chunk
-    if (this.#error !== undefined) throw this.#error
-    return null
+    if (arrived.error !== undefined) throw arrived.error
+    // Names `this`, which keeps the reader alive for as long as somebody waits here.
+    return this.#end()
   }
 
   stream() {
@@ -206,39 +223,22 @@ class Incoming {
       {
         pull: async controller => {
           const chunk = await this.next()
+          if (!chunk) controller.close()
           // What comes with the head is a view of a batch; what a user gets is the user's own.
-          if (chunk) controller.enqueue(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk))
-          else controller.close()
+          else controller.enqueue(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk))
         },
         cancel: () => {
-          if (!this.#ended) abort(this.#id)
-          this.#finish()
+          if (!this.#arrived.ended) abort(this.#arrived.id)
+          this.#arrived.end()
         }
       },
       { highWaterMark: 0 }
     )
   }
 
-  #finish() {
-    if (this.#ended) return
-    this.#ended = true
-    unread.unregister(this)
-    this.#onEnd()
+  #end() {
+    return null
   }
-
-  #wake() {
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    waiting?.resolve()
-  }
-}
-
-/**
- * @param {ReadableStream} stream
- * @param {Incoming} incoming
- */
-function isDisturbed(stream, incoming) {
-  return stream.locked || incoming.isRead
 }
 
 /** @param {Buffer} packed */
@@ -285,4 +285,4 @@ function bodyUsed() {
   return argumentError('ERR_INVALID_STATE', 'the body of this response has been read already')
 }
 
-module.exports = { PinnedResponse, Incoming }
+module.exports = { PinnedResponse, Arrived }

@@ -3,7 +3,7 @@
 const fs = require('node:fs')
 const tls = require('node:tls')
 const binding = require('../binding.js')
-const { argumentError, unwrapObject } = require('./errors.js')
+const { argumentError, unsafe, unwrapObject } = require('./errors.js')
 
 /** @type {import('../binding.js').NativeTrust | undefined} */
 let nodeStore
@@ -29,10 +29,18 @@ function nodeCertificates() {
 }
 
 /**
- * The store for a `ca` option, which replaces the default one.
- * @param {unknown} ca
+ * The trust store that the options mean; `undefined` where the pins are the only trust.
+ * @param {{ trust?: unknown, ca?: unknown, crl?: unknown }} options
  */
-function trustFor(ca) {
+function trustOf({ trust, ca, crl }) {
+  if (trust === 'pin-only') {
+    const needless = ca === undefined ? crl : ca
+    if (needless === undefined) return undefined
+    throw unsafe("trust: 'pin-only' makes the pins the only trust: no issuer is known, so neither ca nor crl can count")
+  }
+  if (trust !== 'ca') {
+    throw argumentError('ERR_INVALID_ARG_VALUE', `trust must be 'ca' or 'pin-only', not ${String(trust)}`)
+  }
   return ca === undefined ? defaultTrust() : unwrapObject(binding.trustFromCa(byteList(ca, 'ca')))
 }
 
@@ -68,4 +76,4 @@ function kind(value) {
   return typeof value === 'object' ? `an instance of ${value.constructor?.name ?? 'Object'}` : typeof value
 }
 
-module.exports = { defaultTrust, trustFor, byteList, bytes, kind }
+module.exports = { trustOf, byteList, bytes, kind }

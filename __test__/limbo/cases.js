@@ -40,9 +40,6 @@ function load(file) {
   return { cases, baseline }
 }
 
-/** Where limbo means something else by its depth than `maxIntermediates`. */
-const COUNTED_OTHERWISE = ['pathlen::max-chain-depth-1-self-issued']
-
 /**
  * Why a case cannot be put to the verifier of a TLS client.
  * @param {Case} testcase
@@ -50,7 +47,6 @@ const COUNTED_OTHERWISE = ['pathlen::max-chain-depth-1-self-issued']
  */
 function inexpressible(testcase) {
   if (testcase.validation_kind !== 'SERVER') return 'is about the certificate of a TLS client'
-  if (COUNTED_OTHERWISE.includes(testcase.id)) return 'leaves self-issued intermediates out of its depth, we count all'
   if (!hostname(testcase)) return 'has no name to connect to, neither its own nor in its certificate'
   return undefined
 }

@@ -1,5 +1,7 @@
 //! Errors of an exchange, as codes.
 
+use std::io::ErrorKind;
+
 use hyper::Error;
 
 use crate::tls::{Failure, Phase, codes};
@@ -20,7 +22,14 @@ pub fn explain(error: &Error, info: &ConnectionInfo, phase: Phase) -> Failure {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return codes::from_io(io, phase, "read");
+            // hyper reports what it cannot parse of a chunked body as an error of the system.
+            return match io.kind() {
+                ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+                    Failure::new("HPE_INVALID_CHUNK_SIZE", phase, "the body is not valid HTTP")
+                        .because(io)
+                }
+                _ => codes::from_io(io, phase, "read"),
+            };
         }
         if cause.is::<BodyBrokeOff>() {
             return Failure::new("ERR_REQUEST_BODY_FAILED", phase, "the request body broke off");

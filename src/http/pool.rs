@@ -3,12 +3,13 @@
 //! A connection leaves the pool only if its server satisfies the policy in force at that moment.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::tls::Failure;
+use crate::tls::stream::Gate;
 
 use super::connection::Connection;
 
@@ -34,6 +35,8 @@ struct State {
     shared: Option<Shared>,
     /// HTTP/1.1 connections in use, idle or being made.
     live: usize,
+    /// The gates of all connections, in use or not.
+    gates: Vec<Weak<Gate>>,
     connecting: usize,
     /// A server that chose HTTP/1.1 once is taken to speak nothing else: its connections are made side by side.
     speaks_http1: bool,
@@ -172,6 +175,11 @@ impl Pool {
 
     /// Drops every connection that the policy no longer allows, in use or not.
     pub fn enforce(&self) {
+        let gates: Vec<_> = self.lock().gates.iter().filter_map(Weak::upgrade).collect();
+        // Not under the lock: each may have its chain verified anew. Those in use end themselves.
+        for gate in gates {
+            gate.enforce();
+        }
         let mut state = self.lock();
         let before = state.idle.len();
         state.idle.retain(|idle| idle.connection.usable());
@@ -280,6 +288,8 @@ impl Permit {
         self.used = true;
         let mut state = self.pool.lock();
         state.connecting = state.connecting.saturating_sub(1);
+        state.gates.retain(|gate| gate.strong_count() > 0);
+        state.gates.push(Arc::downgrade(&connection.info.gate));
         if let Some(shared) = connection.share() {
             state.live = state.live.saturating_sub(1);
             if !state.closed {

@@ -218,7 +218,7 @@ fn describe(connection: &ConnectionInfo, verified: &Verified) -> serde_json::Val
         "path": path,
         "excused": verified.excused.as_ref().map(Excused::as_str),
         "expected": entry.map(|entry| {
-            entry.rules().iter().map(ToString::to_string).collect::<Vec<_>>()
+            entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>()
         }),
         "host": connection.gate.identity().host().to_string(),
         "port": connection.gate.identity().port(),

@@ -9,6 +9,10 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
+use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::pinning::CertificateInfo;
 
@@ -26,10 +30,16 @@ pub fn from_webpki(error: &webpki::Error, presented: &[CertificateDer<'_>]) -> F
             ("UNABLE_TO_GET_CRL", "no given CRL covers a certificate on the path".into())
         }
         E::CrlExpired { .. } => ("CRL_HAS_EXPIRED", "a CRL is out of date".into()),
-        E::InvalidCrlSignatureForPublicKey | E::IssuerNotCrlSigner => {
+        E::IssuerNotCrlSigner => {
+            ("CRL_SIGNATURE_FAILURE", "a CRL's issuer may not sign CRLs (cRLSign is missing)".into())
+        }
+        E::InvalidCrlSignatureForPublicKey => {
             ("CRL_SIGNATURE_FAILURE", "a CRL's signature is not its issuer's".into())
         }
         E::InvalidSignatureForPublicKey | E::SignatureAlgorithmMismatch => {
+            if let Some(failure) = unsupported_issuer(presented) {
+                return failure;
+            }
             ("CERT_SIGNATURE_FAILURE", "a certificate's signature is not its issuer's".into())
         }
         E::PathLenConstraintViolated => {
@@ -73,7 +83,7 @@ pub fn from_webpki(error: &webpki::Error, presented: &[CertificateDer<'_>]) -> F
         ),
         other => ("CERT_REJECTED", format!("a certificate is malformed ({other})").into()),
     };
-    Failure::new(code, Phase::Handshake, message).because(error)
+    Failure::new(code, Phase::Handshake, message).because(&shown(&error.to_string()))
 }
 
 #[must_use]
@@ -98,27 +108,46 @@ fn self_signed_leaf() -> Failure {
     )
 }
 
-/// OpenSSL's four ways to say that the path ends nowhere.
+/// OpenSSL's four ways to say that the path ends nowhere: by where it ends when the names are followed.
 fn no_issuer(presented: &[CertificateDer<'_>]) -> Failure {
-    if is_self_issued(presented.first()) {
-        return self_signed_leaf();
+    let named: Vec<_> =
+        presented.iter().filter_map(|der| EndEntityCert::try_from(der).ok()).collect();
+    let mut rest: Vec<_> = named.iter().skip(1).collect();
+    let mut last = named.first();
+    let mut length = 1;
+    while let Some(certificate) = last.filter(|last| last.issuer() != last.subject()) {
+        let next = rest.iter().position(|other| other.subject() == certificate.issuer());
+        let Some(next) = next else { break };
+        last = Some(rest.swap_remove(next));
+        length += 1;
     }
-    let (code, message) = if presented.len() > 1
-        && presented.iter().skip(1).any(|certificate| is_self_issued(Some(certificate)))
-    {
-        ("SELF_SIGNED_CERT_IN_CHAIN", "the chain ends in a root that is not among the trusted ones")
-    } else if presented.len() > 1 {
-        (
+    let ends_in_itself = last.is_some_and(|last| last.issuer() == last.subject());
+    let (code, message) = match (ends_in_itself, length) {
+        (true, 1) => return self_signed_leaf(),
+        (true, _) => (
+            "SELF_SIGNED_CERT_IN_CHAIN",
+            "the chain ends in a root that is not among the trusted ones",
+        ),
+        (false, 1) => (
+            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+            "no trusted root issued the server's certificate; the server may have left out an intermediate",
+        ),
+        (false, _) => (
             "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
             "no path from the server's certificate to a trusted root; an intermediate may be missing",
-        )
-    } else {
-        (
-            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-            "no trusted root issued the server's only certificate; it may have left out an intermediate",
-        )
+        ),
     };
     Failure::new(code, Phase::Handshake, message)
+}
+
+/// An issuer whose key webpki does not verify with looks like a bad signature to it.
+fn unsupported_issuer(presented: &[CertificateDer<'_>]) -> Option<Failure> {
+    let named: Vec<_> =
+        presented.iter().filter_map(|der| EndEntityCert::try_from(der).ok()).collect();
+    let is_issuer = |subject: &[u8]| named.iter().any(|below| below.issuer() == subject);
+    named.iter().skip(1).filter(|certificate| is_issuer(certificate.subject())).find_map(
+        |certificate| unsupported_key(&certificate.subject_public_key_info(), "an issuer"),
+    )
 }
 
 fn is_self_issued(certificate: Option<&CertificateDer<'_>>) -> bool {
@@ -129,16 +158,21 @@ fn is_self_issued(certificate: Option<&CertificateDer<'_>>) -> bool {
 
 /// The certificate is for another name.
 #[must_use]
-pub fn from_name_check(error: &webpki::Error, name: &ServerName<'_>) -> Failure {
+pub fn from_name_check(
+    error: &webpki::Error,
+    name: &ServerName<'_>,
+    leaf: &CertificateDer<'_>,
+) -> Failure {
     let name = name.to_str();
+    let names = CertificateInfo::from_der(leaf).map(|info| info.names).unwrap_or_default();
     let message = match error {
-        webpki::Error::CertNotValidForName(context) if context.presented.is_empty() => format!(
+        webpki::Error::CertNotValidForName(_) if names.is_empty() => format!(
             "the server's certificate has no subject alternative name, so it is not valid for {name}; \
              a common name is not looked at"
         ),
-        webpki::Error::CertNotValidForName(context) => format!(
+        webpki::Error::CertNotValidForName(_) => format!(
             "the server's certificate is not valid for {name}, only for {}",
-            shown(&context.presented.join(", "))
+            shown(&names.join(", "))
         ),
         other => format!("the names of the server's certificate cannot be read ({other})"),
     };
@@ -306,20 +340,29 @@ pub fn from_io(error: &io::Error, phase: Phase, syscall: &'static str) -> Failur
     Failure::new(code, phase, message).syscall(syscall).because(error)
 }
 
-/// rustls verifies no signature by an id-RSASSA-PSS key; say so instead of "bad signature".
+/// rustls verifies nothing with an id-RSASSA-PSS key, nor with RSA under 2048 bits: say so, instead of calling
+/// the signature bad.
 #[must_use]
-pub fn unsupported_key(leaf: &CertificateDer<'_>) -> Option<Failure> {
-    let key = CertificateInfo::from_der(leaf).ok()?.key;
-    key.starts_with("RSA-PSS").then(|| {
-        Failure::new(
-            "UNSUPPORTED_SIGNATURE_ALGORITHM",
-            Phase::Handshake,
-            format!(
-                "the server's key is {key} (id-RSASSA-PSS), which this client cannot verify; \
-                 reissue the certificate with an rsaEncryption or EC key"
-            ),
-        )
-    })
+pub fn unsupported_key(spki: &[u8], whose: &str) -> Option<Failure> {
+    let (_, key) = SubjectPublicKeyInfo::from_der(spki).ok()?;
+    let problem = if key.algorithm.algorithm == OID_PKCS1_RSASSAPSS {
+        "RSA-PSS (id-RSASSA-PSS)".to_owned()
+    } else {
+        match key.parsed() {
+            Ok(PublicKey::RSA(rsa)) if rsa.key_size() < 2048 => {
+                format!("RSA with {} bits, less than 2048", rsa.key_size())
+            }
+            _ => return None,
+        }
+    };
+    Some(Failure::new(
+        "UNSUPPORTED_SIGNATURE_ALGORITHM",
+        Phase::Handshake,
+        format!(
+            "the key of {whose} is {problem}, which this client does not verify; \
+             reissue the certificate with an rsaEncryption key of 2048 bits or more, or an EC key"
+        ),
+    ))
 }
 
 /// Text of a peer's certificate, bounded and without control characters: it goes to logs and terminals.

@@ -11,6 +11,8 @@ use rustls::{ClientConfig, ConfigBuilder, WantsVerifier};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateRevocationListDer, PrivateKeyDer};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
+use x509_parser::oid_registry::OID_X509_EXT_CRL_NUMBER;
+use x509_parser::parse_x509_crl;
 
 use super::failure::{Failure, Phase};
 use super::path::{PathVerifier, Trust};
@@ -130,10 +132,22 @@ pub fn crls(inputs: &[impl AsRef<[u8]>]) -> Result<Vec<CertRevocationList<'stati
         }
         for der in ders {
             let crl = OwnedCertRevocationList::from_der(&der).map_err(|error| malformed(&error))?;
+            check_number(&der).map_err(|problem| malformed(&problem))?;
             crls.push(crl.into());
         }
     }
     Ok(crls)
+}
+
+/// A CRL has a number, and the extension that holds it is not critical (RFC 5280, 5.2.3). webpki asks neither.
+fn check_number(crl: &[u8]) -> Result<(), &'static str> {
+    let (_, crl) = parse_x509_crl(crl).map_err(|_| "it does not parse")?;
+    let mut extensions = crl.extensions().iter();
+    match extensions.find(|extension| extension.oid == OID_X509_EXT_CRL_NUMBER) {
+        None => Err("it has no CRL number"),
+        Some(number) if number.critical => Err("its CRL number is marked critical"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// What the TLS side of one client is made from.

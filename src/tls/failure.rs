@@ -84,7 +84,7 @@ impl Failure {
     /// prints the path with a pin for each certificate, then the pins that were expected.
     #[must_use]
     pub fn mismatch(entry: &Entry, path: Vec<PathCertificateInfo>, leaf_only: bool) -> Self {
-        let expected: Vec<String> = entry.rules().iter().map(ToString::to_string).collect();
+        let expected: Vec<String> = entry.rules().iter().map(|rule| rule.pin.to_string()).collect();
         let pattern = entry.pattern().map(ToString::to_string);
         let mut message = String::from("ERR_TLS_PIN_MISMATCH: no certificate ");
         message.push_str(if leaf_only {

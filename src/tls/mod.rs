@@ -19,5 +19,14 @@ pub mod trust;
 pub mod verified;
 mod verifier;
 
+#[cfg(test)]
+mod codes_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
+mod test_pki;
+
 pub use failure::{Failure, Phase};
 pub use identity::Identity;

@@ -10,7 +10,9 @@ use webpki::{
     RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
 
-use crate::pinning::{CertificateInfo, Decision, Entry, Match, Mode, Refusal, Snapshot};
+use crate::pinning::{
+    CertificateInfo, Decision, Entry, Match, Mode, Refusal, Snapshot, Unenforced,
+};
 
 use super::codes;
 use super::failure::{Failure, Phase};
@@ -34,7 +36,8 @@ pub struct PathVerifier {
     /// Where any are given, every certificate below the anchor needs one, as in Node.
     pub crls: Vec<CertRevocationList<'static>>,
     pub algorithms: WebPkiSupportedAlgorithms,
-    /// At most so many certificates between the leaf and the anchor. webpki itself stops at 6.
+    /// At most so many certificates between the leaf and the anchor, self-issued ones not counted (RFC 5280,
+    /// 6.1.4 (l)). webpki itself stops at 6.
     pub max_intermediates: Option<usize>,
 }
 
@@ -60,7 +63,7 @@ impl PathVerifier {
         };
         let end_entity =
             EndEntityCert::try_from(leaf).map_err(|error| codes::from_webpki(&error, presented))?;
-        let (entry, reason) = match decision {
+        let (entry, excuse) = match decision {
             Decision::Pinned(entry) => (Some(entry), None),
             Decision::Unpinned(reason) => (None, reason),
         };
@@ -73,7 +76,7 @@ impl PathVerifier {
             }
             Trust::PinOnly => leaf_alone(leaf, &end_entity, entry.as_deref(), now),
         }?;
-        check_name(&end_entity, identity.name())?;
+        check_name(leaf, &end_entity, identity.name())?;
 
         let mut verified = Verified::new(snapshot.generation, presented, found.path);
         verified.excused = match (&entry, &found.matched) {
@@ -86,10 +89,17 @@ impl PathVerifier {
                 let path = verified.path.iter().map(Step::describe).collect();
                 return Err(Failure::mismatch(entry, path, self.pin_only()));
             }
-            (None, _) => reason.as_ref().map(Excused::from),
+            (None, _) => excuse.as_ref().map(Excused::from),
         };
+        let key = end_entity.subject_public_key_info();
+        if let Some(failure) = codes::unsupported_key(&key, "the server") {
+            return Err(failure);
+        }
         verified.matched = found.matched;
-        verified.entry = entry;
+        verified.entry = entry.or(match excuse {
+            Some(Unenforced::Expired(entry)) => Some(entry),
+            _ => None,
+        });
         Ok(verified)
     }
 
@@ -109,11 +119,18 @@ impl PathVerifier {
         let best: RefCell<Option<Found>> = RefCell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
             if let Some(most) = self.max_intermediates
-                && path.intermediate_certificates().count() > most
+                && path
+                    .intermediate_certificates()
+                    .filter(|issuer| issuer.subject() != issuer.issuer())
+                    .count()
+                    > most
             {
                 return Err(webpki::Error::MaximumPathDepthExceeded);
             }
             store.check_dates(path.anchor(), now)?;
+            if !self.crls.is_empty() {
+                store.check_signs_crls(path.anchor())?;
+            }
             let path = steps(path, store);
             let matched = entry.and_then(|entry| {
                 let seen: Vec<_> = path.iter().map(Step::as_path_certificate).collect();
@@ -221,10 +238,14 @@ fn leaf_alone(
     Ok(Found { path: vec![step], matched })
 }
 
-fn check_name(end_entity: &EndEntityCert<'_>, name: &ServerName<'_>) -> Result<(), Failure> {
+fn check_name(
+    leaf: &CertificateDer<'_>,
+    end_entity: &EndEntityCert<'_>,
+    name: &ServerName<'_>,
+) -> Result<(), Failure> {
     end_entity
         .verify_is_valid_for_subject_name(name)
-        .map_err(|error| codes::from_name_check(&error, name))
+        .map_err(|error| codes::from_name_check(&error, name, leaf))
 }
 
 /// CRLs cover the whole path, must be in date, and a certificate none of them speaks of is refused: what

@@ -18,7 +18,7 @@ use crate::pinning::OnExpiry;
 use super::failure::{Failure, Phase};
 use super::identity::Identity;
 use super::path::seconds;
-use super::verified::Verified;
+use super::verified::{Excused, Verified};
 use super::verifier::IdentityVerifier;
 
 /// The standing permission of one connection. Shared by its stream, its pool and its responses.
@@ -110,7 +110,9 @@ fn deadline(verified: &Verified) -> i64 {
     verified
         .entry
         .as_ref()
-        .filter(|entry| entry.on_expiry() == OnExpiry::Deny)
+        .filter(|entry| {
+            entry.on_expiry() == OnExpiry::Deny && verified.excused != Some(Excused::Expired)
+        })
         .and_then(|entry| entry.expires())
         .unwrap_or(i64::MAX)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use x509_parser::parse_x509_certificate;
 
 use crate::pinning::CertificateInfo;
 
@@ -100,6 +101,22 @@ impl TrustStore {
             return Err(webpki::Error::CertNotValidYet { time: now, not_before: unix(from) });
         }
         Ok(())
+    }
+
+    /// Whether the anchor may sign the CRL that covers the certificate below it (RFC 5280, 4.2.1.3): webpki
+    /// asks that of intermediates, but keeps no key usage of an anchor.
+    ///
+    /// # Errors
+    /// webpki's own error for an issuer whose key usage leaves `cRLSign` out.
+    pub fn check_signs_crls(&self, anchor: &TrustAnchor<'_>) -> Result<(), webpki::Error> {
+        let certificate = self.find(anchor).ok_or(webpki::Error::UnknownIssuer)?;
+        let (_, certificate) =
+            parse_x509_certificate(&certificate.der).map_err(|_| webpki::Error::BadDer)?;
+        match certificate.key_usage() {
+            Ok(Some(usage)) if !usage.value.crl_sign() => Err(webpki::Error::IssuerNotCrlSigner),
+            Ok(_) => Ok(()),
+            Err(_) => Err(webpki::Error::BadDer),
+        }
     }
 
     fn find(&self, anchor: &TrustAnchor<'_>) -> Option<&Certificate> {

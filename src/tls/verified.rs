@@ -30,7 +30,7 @@ pub struct Verified {
     /// The path that was verified, leaf first. In pin-only trust it is the leaf alone.
     pub path: Vec<Step>,
     pub matched: Option<Match>,
-    /// The entry that decided; `None` for a host that the policy lets through unlisted.
+    /// The entry that decided, also one that has expired; `None` for a host that is let through unlisted.
     pub entry: Option<Arc<Entry>>,
     /// Why the connection was let through although nothing matched.
     pub excused: Option<Excused>,

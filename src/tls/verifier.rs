@@ -10,7 +10,6 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::pinning::PinSet;
 
-use super::codes;
 use super::failure::Failure;
 use super::identity::Identity;
 use super::path::{PathVerifier, seconds};
@@ -86,16 +85,6 @@ impl IdentityVerifier {
             _ => self.verify(presented, now),
         }
     }
-
-    /// A key that rustls cannot verify fails here with its own message instead of "bad signature".
-    fn explain(&self, error: Error, certificate: &CertificateDer<'_>) -> Error {
-        match codes::unsupported_key(certificate) {
-            Some(failure) => {
-                refused(failure.at(&self.identity.host().to_string(), self.identity.port()))
-            }
-            None => error,
-        }
-    }
 }
 
 impl fmt::Debug for IdentityVerifier {
@@ -127,7 +116,6 @@ impl ServerCertVerifier for IdentityVerifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls12_signature(message, certificate, signed, &self.rules.algorithms)
-            .map_err(|error| self.explain(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -137,7 +125,6 @@ impl ServerCertVerifier for IdentityVerifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, certificate, signed, &self.rules.algorithms)
-            .map_err(|error| self.explain(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
