@@ -289,7 +289,6 @@ describe('a body is used once', () => {
       await stream.toArray()
       return stream
     },
-    // BUG: it is sent as an empty body; `isDisturbed` of node:stream would tell.
     'a web stream that has been read': async () => {
       const stream = ReadableStream.from(['x'])
       await all(stream)

@@ -165,7 +165,6 @@ describe('refused when the client is made', () => {
       options: () => ({ cert: 'nonsense', key: made.user.key }),
       code: /^ERR_INVALID_ARG_VALUE$/
     },
-    // BUG: it is said not to belong to the key (ERR_OSSL_X509_KEY_VALUES_MISMATCH).
     'a broken certificate': {
       options: () => ({ cert: made.user.der.subarray(0, 99), key: made.user.key }),
       code: /^ERR_INVALID_ARG_VALUE$/

@@ -38,10 +38,11 @@ for (const http2 of [false, true]) {
 
     test('eight workers at once', BOUNDED, async () => {
       const workers = Array.from({ length: 8 }, () => worker('requests', { count: 50 }))
+      // They leave their connections open, and end all the same.
+      const exits = Promise.all(workers.map(worker => once(worker, 'exit')))
       const messages = await Promise.all(workers.map(worker => once(worker, 'message')))
       assert.deepEqual(messages, Array(8).fill([['ok']]))
-      // They have left their connections open, and end all the same.
-      await Promise.all(workers.map(worker => once(worker, 'exit')))
+      await exits
       await server.settled()
       assert.equal(server.requests.length, 400)
     })
@@ -119,7 +120,7 @@ describe('ways in', () => {
  * @param {any} response
  */
 function handler(request, response) {
-  request.on('error', () => {})
+  request.on('error', () => {}).resume()
   if (request.url === '/') return response.end('ok')
   if (request.url === '/body') response.write('part')
   onHanging()

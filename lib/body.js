@@ -1,5 +1,6 @@
 // What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
 
+const { Readable } = require('node:stream')
 const { argumentError } = require('./errors.js')
 const { flush, port, writable } = require('./port.js')
 const { kind } = require('./trust.js')
@@ -37,7 +38,7 @@ function outgoing(body) {
     const pieces = /** @type {AsyncIterable<unknown>} */ (/** @type {unknown} */ (encoded.body))
     return streamed(pieces, null, encoded.headers.get('content-type'))
   }
-  if (body.locked || body.readableDidRead || body.destroyed) {
+  if (body.locked || body.destroyed || Readable.isDisturbed(body)) {
     throw argumentError('ERR_INVALID_STATE', 'the body has been used already; give a fresh one for each request')
   }
   if (typeof body[Symbol.asyncIterator] === 'function' || typeof body[Symbol.iterator] === 'function') {

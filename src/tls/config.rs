@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateRevocationListDer, PrivateKeyDer};
-use webpki::{CertRevocationList, OwnedCertRevocationList};
+use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList};
 use x509_parser::oid_registry::OID_X509_EXT_CRL_NUMBER;
 use x509_parser::parse_x509_crl;
 
@@ -89,8 +89,11 @@ impl ClientIdentity {
         chain: Vec<rustls_pki_types::CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, Failure> {
-        if chain.is_empty() {
+        let Some(leaf) = chain.first() else {
             return Err(invalid("a client key was given without its certificate"));
+        };
+        if let Err(error) = EndEntityCert::try_from(leaf) {
+            return Err(invalid("the client certificate does not parse").because(&error));
         }
         let provider = aws_lc_rs::default_provider();
         let key = provider.key_provider.load_private_key(key).map_err(|error| {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree,
-    IsCa, NameConstraints,
+    IsCa, KeyUsagePurpose, NameConstraints,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::CertificateDer;
@@ -255,7 +255,7 @@ fn only_a_verified_path_counts() {
             "another intermediate",
             chain(&[&pki.leaf, &pki.root.issue(ca("unrelated"))]),
             Trust::Ca(store(&[&pki.root])),
-            "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
         ),
     ]);
 }
@@ -439,7 +439,7 @@ fn the_certificate_carries_the_name() {
         issue(&["other.example"]),
         issue(&["192.0.2.7"]),
         issue(&["2001:db8::1"]),
-        issue(&["*.example"]),
+        issue(&["*.api.example"]),
         issue(&[]),
     ];
     let wrong = || Err("ERR_TLS_CERT_ALTNAME_INVALID");
@@ -447,8 +447,9 @@ fn the_certificate_carries_the_name() {
         ("another name", &dns, HOST, wrong()),
         ("an IP address only", &v4, HOST, wrong()),
         ("no name at all", &none, HOST, wrong()),
-        ("a wildcard", &wild, HOST, Ok(())),
-        ("a wildcard is one label", &wild, "a.b.example", wrong()),
+        ("a wildcard", &wild, "a.api.example", Ok(())),
+        ("a wildcard is one label", &wild, "a.b.api.example", wrong()),
+        ("a wildcard is not the apex", &wild, HOST, wrong()),
         ("IPv4", &v4, "192.0.2.7", Ok(())),
         ("another IPv4", &v4, "192.0.2.8", wrong()),
         ("IPv6", &v6, "[2001:db8:0::1]", Ok(())),
@@ -597,6 +598,8 @@ fn a_chain_is_only_so_long() {
             ..pki.case("depth")
         }
     };
+    let rollover = pki.root.issue(ca("root"));
+    let below = rollover.issue(server(&[HOST]));
     check(vec![
         deep(1, Some(0), false),
         deep(1, Some(1), true),
@@ -605,6 +608,14 @@ fn a_chain_is_only_so_long() {
         deep(6, None, true),
         deep(7, None, false),
         deep(7, Some(9), false),
+        // RFC 5280, 6.1.4 (l).
+        Case {
+            chain: chain(&[&below, &rollover]),
+            policy: pins(&[&below.pin()]),
+            max_intermediates: Some(0),
+            expected: matched(0, &below.pin()),
+            ..pki.case("a self-issued intermediate does not count")
+        },
     ]);
 }
 
@@ -713,35 +724,39 @@ fn a_policy_is_as_loose_as_it_says() {
 fn crls_cover_the_whole_path() {
     let pki = Pki::new();
     let impostor = Node::root(ca("intermediate"));
+    let no_signer = |params| {
+        with(params, |ca: &mut CertificateParams| {
+            ca.key_usages = vec![KeyUsagePurpose::KeyCertSign]
+        })
+    };
+    let mute_root = Pki::of(no_signer(ca("root")), ca("intermediate"), server(&[HOST]));
+    let mute_middle = Pki::of(ca("root"), no_signer(ca("intermediate")), server(&[HOST]));
     let root = || pki.root.crl(&[], TO);
     let middle = || pki.intermediate.crl(&[], TO);
+    let lists = |pki: &Pki| vec![pki.root.crl(&[], TO), pki.intermediate.crl(&[], TO)];
+    let leaf_revoked = vec![root(), pki.intermediate.crl(&[&pki.leaf], TO)];
+    let middle_revoked = vec![pki.root.crl(&[&pki.intermediate], TO), middle()];
+    let out_of_date = vec![root(), pki.intermediate.crl(&[], NOW)];
+    let impostors = vec![root(), impostor.crl(&[], TO)];
+    let unsigned = Some("CRL_SIGNATURE_FAILURE");
     let table = [
-        ("none revoked", vec![root(), middle()], None),
-        (
-            "leaf revoked",
-            vec![root(), pki.intermediate.crl(&[&pki.leaf], TO)],
-            Some("CERT_REVOKED"),
-        ),
-        (
-            "intermediate revoked",
-            vec![pki.root.crl(&[&pki.intermediate], TO), middle()],
-            Some("CERT_REVOKED"),
-        ),
-        ("none of the root", vec![middle()], Some("UNABLE_TO_GET_CRL")),
-        ("none of the intermediate", vec![root()], Some("UNABLE_TO_GET_CRL")),
-        ("one just in date", vec![root(), pki.intermediate.crl(&[], NOW + 1)], None),
-        ("one out of date", vec![root(), pki.intermediate.crl(&[], NOW)], Some("CRL_HAS_EXPIRED")),
-        ("one of an impostor", vec![root(), impostor.crl(&[], TO)], Some("CRL_SIGNATURE_FAILURE")),
+        ("none revoked", &pki, lists(&pki), None),
+        ("leaf revoked", &pki, leaf_revoked, Some("CERT_REVOKED")),
+        ("intermediate revoked", &pki, middle_revoked, Some("CERT_REVOKED")),
+        ("none of the root", &pki, vec![middle()], Some("UNABLE_TO_GET_CRL")),
+        ("none of the intermediate", &pki, vec![root()], Some("UNABLE_TO_GET_CRL")),
+        ("just in date", &pki, vec![root(), pki.intermediate.crl(&[], NOW + 1)], None),
+        ("out of date", &pki, out_of_date, Some("CRL_HAS_EXPIRED")),
+        ("an impostor's", &pki, impostors, unsigned),
+        ("of an anchor that may not sign one", &mute_root, lists(&mute_root), unsigned),
+        ("of an issuer that may not sign one", &mute_middle, lists(&mute_middle), unsigned),
     ];
-    check(
-        table
-            .map(|(name, crls, refused)| Case {
-                crls,
-                expected: refused.map_or_else(|| matched(0, &pki.leaf.pin()), Err),
-                ..pki.case(name)
-            })
-            .into(),
-    );
+    let cases = table.map(|(name, pki, crls, refused)| Case {
+        crls,
+        expected: refused.map_or_else(|| matched(0, &pki.leaf.pin()), Err),
+        ..pki.case(name)
+    });
+    check(cases.into());
 }
 
 #[test]

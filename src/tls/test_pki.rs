@@ -67,7 +67,9 @@ impl Node {
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        params.signed_by(&self.issuer()).unwrap().der().to_vec()
+        // rcgen would refuse to sign with a key that may not sign CRLs.
+        let signer = with(self.params.clone(), |params| params.key_usages.clear());
+        params.signed_by(&Issuer::from_params(&signer, &*self.key)).unwrap().der().to_vec()
     }
 
     /// The pin of its key, from the bytes the key was made with.
