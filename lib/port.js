@@ -2,11 +2,11 @@
 
 const { Port } = require('../binding.js')
 const { fromFailure } = require('./errors.js')
-const { Batch, Completions, Kind } = require('./wire.js')
+const { Batch, Completions, Head, Kind } = require('./wire.js')
 
 /**
  * @typedef {object} Exchange What a request under way wants to be told.
- * @property {(head: import('./response.js').Head) => void} [onHead]
+ * @property {(head: InstanceType<typeof import('./wire.js').Head>) => void} [onHead]
  * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
  * @property {(error: Error) => void} onFailed
  * @property {(info: any) => void} [onConnection]
@@ -109,15 +109,9 @@ function dispatch(completions) {
   const exchange = exchanges.get(id)
   switch (kind) {
     case Kind.head: {
-      const connection = connections.get(completions.u32())
-      const status = completions.u16()
-      const end = completions.u8() === 1
-      const reason = completions.bytes()
-      const headers = completions.bytes()
-      const body = completions.bytes()
-      const trailers = completions.bytes()
-      if (end) exchanges.delete(id)
-      exchange?.onHead?.({ id, status, reason, headers, body, end, trailers, connection })
+      const head = new Head(id, completions, connections)
+      if (head.end) exchanges.delete(id)
+      exchange?.onHead?.(head)
       break
     }
     case Kind.chunk: {

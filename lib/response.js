@@ -5,17 +5,9 @@ const { argumentError, certificate } = require('./errors.js')
 const { abort, hold, port, release } = require('./port.js')
 const { readHeaders } = require('./wire.js')
 
-/**
- * @typedef {object} Head What native code says of a response.
- * @property {number} id
- * @property {number} status
- * @property {Buffer} reason
- * @property {Buffer} headers Packed.
- * @property {Buffer} body All of it if `end`, else what was there with the head.
- * @property {boolean} end
- * @property {Buffer} trailers Packed.
- * @property {any} connection
- */
+/** @typedef {InstanceType<typeof import('./wire.js').Head>} Head */
+
+const decoder = new TextDecoder()
 
 /** Ends the exchange of a body that nobody can read any more, which frees its connection. */
 const unread = new FinalizationRegistry(abort)
@@ -48,7 +40,7 @@ class PinnedResponse {
   }
 
   get statusText() {
-    return this.#head.reason.toString('latin1')
+    return this.#head.reason
   }
 
   get url() {
@@ -65,7 +57,7 @@ class PinnedResponse {
   }
 
   get trailers() {
-    return toHeaders(this.#incoming.trailers)
+    return toHeaders(this.#incoming.trailers ?? this.#head.trailers)
   }
 
   get tls() {
@@ -78,7 +70,7 @@ class PinnedResponse {
 
   get body() {
     if (this.#stream === undefined) {
-      const empty = this.#head.end && this.#head.body.length === 0
+      const empty = this.#head.end && this.#head.bodyLength === 0
       if (this.#used && !empty) throw bodyUsed()
       this.#stream = empty ? null : this.#incoming.stream()
     }
@@ -88,7 +80,7 @@ class PinnedResponse {
   /** @returns {Promise<Uint8Array>} */
   async bytes() {
     this.#use()
-    return concat(await this.#incoming.all())
+    return concat(this.#whole() ?? (await this.#incoming.all()))
   }
 
   async arrayBuffer() {
@@ -98,10 +90,9 @@ class PinnedResponse {
 
   async text() {
     this.#use()
-    const chunks = await this.#incoming.all()
-    const bytes = chunks.length === 1 ? chunks[0] : concat(chunks)
+    const chunks = this.#whole() ?? (await this.#incoming.all())
     // As in fetch: a byte order mark is not part of the text.
-    return new TextDecoder().decode(bytes)
+    return decoder.decode(chunks.length === 1 ? chunks[0] : concat(chunks))
   }
 
   async json() {
@@ -111,6 +102,11 @@ class PinnedResponse {
   async blob() {
     const bytes = /** @type {Uint8Array<ArrayBuffer>} */ (await this.bytes())
     return new Blob([bytes], { type: this.headers.get('content-type') ?? '' })
+  }
+
+  /** The body, if it came along with the head. */
+  #whole() {
+    return this.#head.end ? [this.#head.body] : undefined
   }
 
   #use() {
@@ -130,8 +126,8 @@ class Arrived {
   ended = false
   /** @type {unknown} */
   error
-  /** @type {Buffer} */
-  trailers = Buffer.alloc(0)
+  /** @type {Buffer | undefined} */
+  trailers
   /** @type {(() => void) | undefined} */
   wake
   #onEnd
@@ -144,8 +140,7 @@ class Arrived {
   /** @param {Head} head */
   start(head) {
     this.id = head.id
-    this.trailers = head.trailers
-    if (head.body.length > 0) this.chunks.push(head.body)
+    if (head.bodyLength > 0) this.chunks.push(head.body)
     if (head.end) this.end()
   }
 

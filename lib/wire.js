@@ -125,9 +125,71 @@ class Completions {
     return JSON.parse(this.bytes().toString())
   }
 
+  /** Where the next bytes are, which are passed over. */
+  skip() {
+    const at = this.#at
+    this.#at = at + 4 + this.packed.readUInt32LE(at)
+    return at
+  }
+
   /** The next piece that came apart from the frames. */
   large() {
     return this.#large[this.#nextLarge++]
+  }
+}
+
+/** The head of a response. Its parts stay where they are in the batch until somebody looks at them. */
+class Head {
+  #packed
+  #reason
+  #headers
+  #body
+  #trailers
+
+  /**
+   * @param {number} id
+   * @param {Completions} completions
+   * @param {Map<number, any>} connections
+   */
+  constructor(id, completions, connections) {
+    this.id = id
+    this.connection = connections.get(completions.u32())
+    this.status = completions.u16()
+    /** Whether the whole body is here. */
+    this.end = completions.u8() === 1
+    this.#packed = completions.packed
+    this.#reason = completions.skip()
+    this.#headers = completions.skip()
+    this.#body = completions.skip()
+    this.#trailers = completions.skip()
+  }
+
+  get reason() {
+    return this.#part(this.#reason).toString('latin1')
+  }
+
+  /** Packed. */
+  get headers() {
+    return this.#part(this.#headers)
+  }
+
+  get bodyLength() {
+    return this.#packed.readUInt32LE(this.#body)
+  }
+
+  /** All of the body if `end`, else what was here with the head. */
+  get body() {
+    return this.#part(this.#body)
+  }
+
+  /** Packed. */
+  get trailers() {
+    return this.#part(this.#trailers)
+  }
+
+  /** @param {number} at */
+  #part(at) {
+    return this.#packed.subarray(at + 4, at + 4 + this.#packed.readUInt32LE(at))
   }
 }
 
@@ -146,4 +208,4 @@ function readHeaders(block) {
   return headers
 }
 
-module.exports = { Batch, Completions, Kind, readHeaders }
+module.exports = { Batch, Completions, Head, Kind, readHeaders }

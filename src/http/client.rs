@@ -106,13 +106,14 @@ impl<D: Driver> Inner<D> {
                 Checkout::Lease(lease) => lease,
                 Checkout::Connect(permit) => {
                     let options = &self.options;
-                    let made = connect(
+                    // Boxed, since it is large and a request that finds a connection should not carry it along.
+                    let made = Box::pin(connect(
                         &self.driver,
                         &target,
                         &origin.tls,
                         options.timeouts,
                         options.on_closed.clone(),
-                    );
+                    ));
                     match made.await {
                         Ok(connection) => permit.connected(connection),
                         Err(failure) => {

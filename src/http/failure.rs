@@ -22,7 +22,7 @@ pub fn explain(error: &Error, info: &ConnectionInfo, phase: Phase) -> Failure {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            let is_tls = io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            let is_tls = matches!(io.get_ref(), Some(inner) if inner.is::<rustls::Error>());
             // hyper reports what it cannot parse of a chunked body as an error of the system.
             return match io.kind() {
                 ErrorKind::InvalidInput | ErrorKind::InvalidData if !is_tls => {

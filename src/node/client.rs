@@ -159,7 +159,7 @@ fn parts(
         },
         on_closed: Some(Arc::new(move |connection| {
             if let Some(shared) = closed.upgrade() {
-                shared.push(|packed, _| {
+                shared.push_along(|packed| {
                     packed.frame(Kind::ConnectionClosed, connection);
                 });
             }

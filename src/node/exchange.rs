@@ -143,7 +143,7 @@ impl Exchange {
             return;
         }
         let text = describe(connection, &verified).to_string();
-        self.shared.push(|packed, _| {
+        self.shared.push_along(|packed| {
             packed.frame(Kind::Connection, self.id).u32(connection.id).bytes(text.as_bytes());
         });
     }

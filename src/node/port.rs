@@ -10,6 +10,7 @@ use napi::Env;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::http::client::Client;
@@ -30,7 +31,7 @@ type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// What the native threads hold of a port. Outlives the JavaScript thread without harm.
 pub struct Shared {
-    waker: Waker,
+    waker: Arc<Waker>,
     queue: Mutex<Queue>,
     exchanges: Mutex<HashMap<u32, Entry>>,
     clients: Mutex<HashMap<u32, Client<TokioDriver>>>,
@@ -62,8 +63,28 @@ impl Shared {
             !std::mem::replace(woken, true)
         };
         if wake {
-            // A thread that is going away takes no more calls, and needs none.
-            let _ = self.waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            self.wake();
+        }
+    }
+
+    /// Adds something that JavaScript need not hear of before the next completion.
+    pub fn push_along(&self, write: impl FnOnce(&mut Packed)) {
+        write(&mut lock(&self.queue).packed);
+    }
+
+    /// One wake-up costs more than a request, so with several under way it waits for what is about to be
+    /// completed too: until the native thread has looked once at all that is ready.
+    fn wake(&self) {
+        let alone = lock(&self.exchanges).len() <= 1;
+        match Handle::try_current() {
+            Ok(runtime) if !alone => {
+                let waker = Arc::clone(&self.waker);
+                runtime.spawn(async move {
+                    tokio::task::yield_now().await;
+                    call(&waker);
+                });
+            }
+            _ => call(&self.waker),
         }
     }
 
@@ -133,7 +154,7 @@ impl Port {
             .build()?;
         Ok(Self {
             shared: Arc::new(Shared {
-                waker,
+                waker: Arc::new(waker),
                 queue: Mutex::default(),
                 exchanges: Mutex::default(),
                 clients: Mutex::default(),
@@ -174,7 +195,8 @@ impl Port {
             let entry = Entry { abort, wanted: Arc::clone(&wanted), upload };
             lock(&self.shared.exchanges).insert(frame.id, entry);
             let exchange = Exchange { shared: Arc::clone(&self.shared), id: frame.id, wanted };
-            work.push(Abortable::new(exchange::run(exchange, client, request), registration));
+            let run = exchange::run(exchange, client, request);
+            work.push(Box::pin(Abortable::new(run, registration)));
         }
         if work.is_empty() {
             return Ok(());
@@ -265,6 +287,11 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.shared.close();
     }
+}
+
+fn call(waker: &Waker) {
+    // A thread that is going away takes no more calls, and needs none.
+    let _ = waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

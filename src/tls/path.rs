@@ -77,6 +77,10 @@ impl PathVerifier {
             Trust::PinOnly => leaf_alone(leaf, &end_entity, entry.as_deref(), now),
         }?;
         check_name(leaf, &end_entity, identity.name())?;
+        let key = end_entity.subject_public_key_info();
+        if let Some(failure) = codes::unsupported_key(&key, "the server") {
+            return Err(failure);
+        }
 
         let mut verified = Verified::new(snapshot.generation, presented, found.path);
         verified.excused = match (&entry, &found.matched) {
@@ -91,10 +95,6 @@ impl PathVerifier {
             }
             (None, _) => excuse.as_ref().map(Excused::from),
         };
-        let key = end_entity.subject_public_key_info();
-        if let Some(failure) = codes::unsupported_key(&key, "the server") {
-            return Err(failure);
-        }
         verified.matched = found.matched;
         verified.entry = entry.or(match excuse {
             Some(Unenforced::Expired(entry)) => Some(entry),

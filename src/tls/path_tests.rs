@@ -726,7 +726,7 @@ fn crls_cover_the_whole_path() {
     let impostor = Node::root(ca("intermediate"));
     let no_signer = |params| {
         with(params, |ca: &mut CertificateParams| {
-            ca.key_usages = vec![KeyUsagePurpose::KeyCertSign]
+            ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         })
     };
     let mute_root = Pki::of(no_signer(ca("root")), ca("intermediate"), server(&[HOST]));
