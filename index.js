@@ -1,7 +1,8 @@
-const { PinnedClient, pinnedRequest } = require('./lib/client.js')
+const { PinnedClient } = require('./lib/client.js')
 const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
 const { inspect } = require('./lib/inspect.js')
 const { PinSet, parsePin, pinOf, verifyChain } = require('./lib/pins.js')
+const { pinnedRequest } = require('./lib/request.js')
 const { PinnedResponse } = require('./lib/response.js')
 
 module.exports = {

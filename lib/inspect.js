@@ -1,10 +1,10 @@
 // What a server presents, looked at without trusting it.
 
-const { certificate, date, fromFailure } = require('./errors.js')
-const { argumentError } = require('./errors.js')
+const { argumentError, certificate, date, fromFailure } = require('./errors.js')
 const { checkObject, clientOptions } = require('./options.js')
 const { abort, hold, port, register, release } = require('./port.js')
 const { kind } = require('./trust.js')
+const { parseUrl } = require('./url.js')
 
 const OPTIONS = ['servername', 'ca', 'cert', 'key', 'passphrase', 'pfx', 'minVersion', 'maxVersion', 'allowH2']
 const LIMITS = ['connectTimeout', 'handshakeTimeout', 'signal']
@@ -56,7 +56,6 @@ function parseTarget(target) {
   if (typeof target !== 'string' && !(target instanceof URL)) {
     throw argumentError('ERR_INVALID_ARG_TYPE', `target must be a string or a URL, not ${kind(target)}`)
   }
-  const { parseUrl } = require('./client.js')
   const text = String(target)
   const { host, port } = parseUrl(text.includes('://') ? text : `https://${text}`)
   return { host, port }

@@ -1,0 +1,96 @@
+// The headers of a request, checked: what is sent is what was meant.
+
+const { argumentError } = require('./errors.js')
+const { kind } = require('./trust.js')
+
+/** What may not stand in a header's value (RFC 9110, 5.5). */
+const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** Headers that belong to the connection, not to the request. */
+const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'expect', 'te']
+
+/**
+ * Names and values in turn, from an object, a `Headers`, pairs or a flat list as in `rawHeaders`.
+ * @param {any} given
+ * @param {import('./body.js').Outgoing} body
+ * @param {string} method
+ * @returns {string[]}
+ */
+function headerList(given, body, method) {
+  const list = given === undefined || given === null ? [] : flatten(given)
+  let hasType = false
+  let hasLength = false
+  for (let index = 0; index < list.length; index += 2) {
+    const name = list[index].toLowerCase()
+    if (FORBIDDEN.includes(name)) {
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `the header ${name} belongs to the connection, which this client manages`
+      )
+    }
+    hasType ||= name === 'content-type'
+    if (name === 'content-length') {
+      hasLength = true
+      checkLength(list[index + 1], body)
+    }
+  }
+  if (body.type && !hasType) list.push('content-type', body.type)
+  if (!hasLength && body.pieces && body.length !== null) list.push('content-length', String(body.length))
+  // A server takes a request of these methods that has no length for one whose body is still to come.
+  const empty = !body.pieces && !body.bytes?.length
+  if (!hasLength && empty && (body.bytes || method === 'POST' || method === 'PUT' || method === 'PATCH')) {
+    list.push('content-length', '0')
+  }
+  return list
+}
+
+/**
+ * @param {string} value
+ * @param {import('./body.js').Outgoing} body
+ */
+function checkLength(value, body) {
+  if (/^\d+$/.test(value) && (body.length === null || Number(value) === body.length)) return
+  throw argumentError(
+    'ERR_HTTP_CONTENT_LENGTH_MISMATCH',
+    `content-length is ${value}, the body has ${body.length} bytes`
+  )
+}
+
+/** @param {any} given @returns {string[]} */
+function flatten(given) {
+  if (Array.isArray(given))
+    return Array.isArray(given[0]) ? given.flatMap(pair => header(pair[0], pair[1])) : pairs(given)
+  if (typeof given !== 'object') {
+    throw argumentError('ERR_INVALID_ARG_TYPE', `headers must be an object, Headers or a list, not ${kind(given)}`)
+  }
+  const entries = typeof given[Symbol.iterator] === 'function' ? [...given] : Object.entries(given)
+  return entries.flatMap(([name, value]) =>
+    Array.isArray(value) ? value.flatMap(item => header(name, item)) : header(name, value)
+  )
+}
+
+/** @param {unknown[]} flat */
+function pairs(flat) {
+  if (flat.length % 2 !== 0) throw argumentError('ERR_INVALID_ARG_VALUE', 'headers has a name without a value')
+  const list = []
+  for (let index = 0; index < flat.length; index += 2) list.push(...header(flat[index], flat[index + 1]))
+  return list
+}
+
+/**
+ * @param {unknown} name
+ * @param {unknown} value
+ */
+function header(name, value) {
+  if (value === undefined) return []
+  const text = String(value)
+  if (typeof name !== 'string' || !TOKEN.test(name)) {
+    throw argumentError('ERR_INVALID_ARG_VALUE', `${JSON.stringify(name)} is not a header name`)
+  }
+  if (NOT_IN_VALUE.test(text)) {
+    throw argumentError('ERR_INVALID_CHAR', `the value of the header ${name} has a character that no header may hold`)
+  }
+  return [name, text]
+}
+
+module.exports = { TOKEN, headerList }

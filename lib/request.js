@@ -1,0 +1,73 @@
+// One request without a client of one's own: the clients behind it are kept for the next.
+
+const { PinnedClient } = require('./client.js')
+const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject } = require('./options.js')
+const { PinSet, policyText } = require('./pins.js')
+
+/** @typedef {InstanceType<typeof PinSet>} Pins */
+
+/** Clients that `pinnedRequest` keeps, by what they were made from, the one used last at the end. */
+const CLIENTS = 32
+/** @type {Map<string, InstanceType<typeof PinnedClient>>} */
+const clients = new Map()
+
+/**
+ * One request, without a client of one's own.
+ * @param {string | URL} url
+ * @param {Record<string, any>} options
+ */
+async function pinnedRequest(url, options) {
+  checkObject(options ?? {}, [...CLIENT_OPTIONS, ...REQUEST_OPTIONS])
+  const { method, headers, body, signal, ...own } = options ?? {}
+  return clientFor(own).request(url, { method, headers, body, signal })
+}
+
+/** @param {Record<string, any>} options */
+function clientFor(options) {
+  const key = identity(options)
+  const known = clients.get(key)
+  const client = known ?? new PinnedClient(options)
+  clients.delete(key)
+  clients.set(key, client)
+  if (clients.size > CLIENTS) {
+    const [[oldest, unused]] = clients
+    clients.delete(oldest)
+    unused.close()
+  }
+  return client
+}
+
+let lastPinSet = 0
+/** @type {WeakMap<object, number>} */
+const pinSets = new WeakMap()
+
+/**
+ * Options by their values, so that a list written anew in each call is the same list, and one that was changed is
+ * another. A `PinSet` is itself, since it is meant to change.
+ * @param {Record<string, any>} options
+ */
+function identity({ pins, ...options }) {
+  const parts = Object.keys(options)
+    .sort()
+    .map(name => [name, plainValue(options[name])])
+  return JSON.stringify([pins instanceof PinSet ? pinSetNumber(pins) : policyText(pins), parts])
+}
+
+/** @param {Pins} pins */
+function pinSetNumber(pins) {
+  const number = pinSets.get(pins) ?? ++lastPinSet
+  pinSets.set(pins, number)
+  return number
+}
+
+/** @param {any} value @returns {unknown} */
+function plainValue(value) {
+  if (Array.isArray(value)) return value.map(plainValue)
+  if (ArrayBuffer.isView(value))
+    return ['bytes', Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')]
+  if (typeof value?.export === 'function')
+    return ['key', value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')]
+  return value
+}
+
+module.exports = { pinnedRequest }
