@@ -37,15 +37,16 @@ pub struct ConnectionInfo {
     pub remote: SocketAddr,
     pub negotiated: Negotiated,
     pub gate: Arc<Gate>,
-    /// The generation of the policy whose outcome has been told to who shows it.
+    /// The revision of the gate's outcome that has been told to who shows it.
     announced: AtomicU64,
     on_closed: Option<OnClosed>,
 }
 
 impl ConnectionInfo {
-    /// Whether the outcome of this generation has yet to be told; true once.
-    pub fn announce(&self, generation: u64) -> bool {
-        self.announced.swap(generation, Ordering::Relaxed) != generation
+    /// Whether the outcome has yet to be told; true once for each.
+    pub fn announce(&self) -> bool {
+        let revision = self.gate.revision();
+        self.announced.swap(revision, Ordering::Relaxed) != revision
     }
 }
 

@@ -138,10 +138,10 @@ impl Exchange {
 
     /// Tells JavaScript once what a connection is, and again if a change of policy changed what it rests on.
     fn announce(&self, connection: &ConnectionInfo) {
-        let verified = connection.gate.verified();
-        if !connection.announce(verified.generation) {
+        if !connection.announce() {
             return;
         }
+        let verified = connection.gate.verified();
         let text = describe(connection, &verified).to_string();
         self.shared.push_along(|packed| {
             packed.frame(Kind::Connection, self.id).u32(connection.id).bytes(text.as_bytes());

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use rustls::{CertificateError, InvalidMessage, PeerIncompatible};
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
@@ -16,6 +16,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::pinning::CertificateInfo;
 
+use super::alert;
 use super::failure::{Failure, Phase};
 
 /// Why no path was found.
@@ -30,6 +31,10 @@ pub fn from_webpki(error: &webpki::Error, presented: &[CertificateDer<'_>]) -> F
             ("UNABLE_TO_GET_CRL", "no given CRL covers a certificate on the path".into())
         }
         E::CrlExpired { .. } => ("CRL_HAS_EXPIRED", "a CRL is out of date".into()),
+        E::UnsupportedCrlSignatureAlgorithmContext(_)
+        | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+            ("CRL_SIGNATURE_FAILURE", "a CRL is signed in a way that is not accepted".into())
+        }
         E::IssuerNotCrlSigner => {
             ("CRL_SIGNATURE_FAILURE", "a CRL's issuer may not sign CRLs (cRLSign is missing)".into())
         }
@@ -179,7 +184,7 @@ pub fn from_name_check(
     Failure::new("ERR_TLS_CERT_ALTNAME_INVALID", Phase::Handshake, message)
 }
 
-/// A handshake that broke off. `leaf` is the certificate the server sent, where it came that far.
+/// A handshake that broke off.
 #[must_use]
 pub fn from_handshake(error: &io::Error) -> Failure {
     if let Some(failure) = Failure::within(error) {
@@ -201,7 +206,7 @@ pub fn from_handshake(error: &io::Error) -> Failure {
 pub fn from_rustls(error: &rustls::Error) -> Failure {
     use rustls::Error as E;
     let (code, message): (Cow<'static, str>, Cow<'static, str>) = match error {
-        E::AlertReceived(alert) => return from_alert(*alert),
+        E::AlertReceived(alert) => return alert::failure(*alert),
         E::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => (
@@ -253,63 +258,6 @@ pub fn from_rustls(error: &rustls::Error) -> Failure {
         _ => ("EPROTO".into(), format!("the TLS handshake failed ({error})").into()),
     };
     Failure::new(code, Phase::Handshake, message).because(error)
-}
-
-/// A fatal alert from the server, by the reason OpenSSL gives it.
-fn from_alert(alert: AlertDescription) -> Failure {
-    use AlertDescription as A;
-    let (reason, hint) = match alert {
-        A::UnexpectedMessage => ("SSLV3_ALERT_UNEXPECTED_MESSAGE", ""),
-        A::BadRecordMac => ("SSLV3_ALERT_BAD_RECORD_MAC", ""),
-        A::RecordOverflow => ("TLSV1_ALERT_RECORD_OVERFLOW", ""),
-        A::HandshakeFailure => (
-            "SSLV3_ALERT_HANDSHAKE_FAILURE",
-            "; it found no cipher, group, signature or client certificate it accepts",
-        ),
-        A::NoCertificate => ("SSLV3_ALERT_NO_CERTIFICATE", "; it wants a client certificate"),
-        A::BadCertificate => ("SSLV3_ALERT_BAD_CERTIFICATE", "; it refused the client certificate"),
-        A::UnsupportedCertificate => {
-            ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "; it refused the client certificate")
-        }
-        A::CertificateRevoked => {
-            ("SSLV3_ALERT_CERTIFICATE_REVOKED", "; it refused the client certificate")
-        }
-        A::CertificateExpired => {
-            ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "; it refused the client certificate")
-        }
-        A::CertificateUnknown => {
-            ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "; it refused the client certificate")
-        }
-        A::IllegalParameter => ("SSLV3_ALERT_ILLEGAL_PARAMETER", ""),
-        A::UnknownCA => {
-            ("TLSV1_ALERT_UNKNOWN_CA", "; it does not know the CA of the client certificate")
-        }
-        A::AccessDenied => ("TLSV1_ALERT_ACCESS_DENIED", ""),
-        A::DecodeError => ("TLSV1_ALERT_DECODE_ERROR", ""),
-        A::DecryptError => ("TLSV1_ALERT_DECRYPT_ERROR", ""),
-        A::ProtocolVersion => (
-            "TLSV1_ALERT_PROTOCOL_VERSION",
-            "; it speaks none of the TLS versions this client allows",
-        ),
-        A::InsufficientSecurity => ("TLSV1_ALERT_INSUFFICIENT_SECURITY", ""),
-        A::InternalError => ("TLSV1_ALERT_INTERNAL_ERROR", ""),
-        A::UserCanceled => ("TLSV1_ALERT_USER_CANCELLED", ""),
-        A::NoRenegotiation => ("TLSV1_ALERT_NO_RENEGOTIATION", ""),
-        A::UnsupportedExtension => ("TLSV1_UNSUPPORTED_EXTENSION", ""),
-        A::UnrecognisedName => {
-            ("TLSV1_UNRECOGNIZED_NAME", "; it does not serve this name (see `servername`)")
-        }
-        A::BadCertificateStatusResponse => ("TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE", ""),
-        A::UnknownPSKIdentity => ("TLSV1_ALERT_UNKNOWN_PSK_IDENTITY", ""),
-        A::CertificateRequired => ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "; give `cert` and `key`"),
-        A::NoApplicationProtocol => ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", ""),
-        _ => ("SSL_ERROR_SSL", ""),
-    };
-    Failure::new(
-        format!("ERR_SSL_{reason}"),
-        Phase::Handshake,
-        format!("the server ended the handshake with the alert {alert:?}{hint}"),
-    )
 }
 
 /// An error of the system, by Node's name for it.

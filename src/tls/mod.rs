@@ -5,8 +5,9 @@
 //! - [`verifier`]: rustls' view of it; [`connect`]: handshakes and sessions of one origin
 //! - [`stream`]: asks before each read and write whether the policy still allows it (I1, I4)
 //! - [`inspect`]: looks at a server without trusting it
-//! - [`failure`], [`codes`]: why something was refused, by the names Node uses
+//! - [`failure`], [`codes`], `alert`: why something was refused, by the names Node uses
 
+mod alert;
 pub mod codes;
 pub mod config;
 pub mod connect;

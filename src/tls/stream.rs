@@ -13,12 +13,10 @@ use hyper_util::rt::TokioIo;
 use rustls::time_provider::TimeProvider;
 use tokio_rustls::client::TlsStream;
 
-use crate::pinning::OnExpiry;
-
 use super::failure::{Failure, Phase};
 use super::identity::Identity;
 use super::path::seconds;
-use super::verified::{Excused, Verified};
+use super::verified::Verified;
 use super::verifier::IdentityVerifier;
 
 /// The standing permission of one connection. Shared by its stream, its pool and its responses.
@@ -31,6 +29,8 @@ pub struct Gate {
     generation: AtomicU64,
     /// When the entry that was satisfied expires, Unix seconds.
     deadline: AtomicI64,
+    /// How often the outcome was reached anew.
+    revision: AtomicU64,
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
@@ -45,10 +45,11 @@ impl Gate {
     ) -> Self {
         Self {
             generation: AtomicU64::new(proved.generation),
-            deadline: AtomicI64::new(deadline(&proved)),
+            deadline: AtomicI64::new(proved.expires().unwrap_or(i64::MAX)),
             verified: RwLock::new(proved),
             verifier,
             clock,
+            revision: AtomicU64::new(0),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
         }
@@ -81,6 +82,12 @@ impl Gate {
         Arc::clone(&self.verified.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Counts the outcomes: who has shown one need not show it again until there is another.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
     /// Checks again and, if the connection is refused, ends it even where nobody is using it.
     pub fn enforce(&self) -> bool {
         let allowed = self.check().is_ok();
@@ -94,8 +101,9 @@ impl Gate {
         let now = self.clock.current_time().ok_or_else(no_clock)?;
         let presented = self.verified();
         let verified = self.verifier.verify(&presented.presented, now)?;
-        self.deadline.store(deadline(&verified), Ordering::Release);
+        self.deadline.store(verified.expires().unwrap_or(i64::MAX), Ordering::Release);
         *self.verified.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&verified);
+        self.revision.fetch_add(1, Ordering::Release);
         // Last, so that who sees the new generation sees the new outcome.
         self.generation.store(verified.generation, Ordering::Release);
         Ok(())
@@ -104,17 +112,6 @@ impl Gate {
     fn now(&self) -> Option<i64> {
         self.clock.current_time().map(seconds)
     }
-}
-
-fn deadline(verified: &Verified) -> i64 {
-    verified
-        .entry
-        .as_ref()
-        .filter(|entry| {
-            entry.on_expiry() == OnExpiry::Deny && verified.excused != Some(Excused::Expired)
-        })
-        .and_then(|entry| entry.expires())
-        .unwrap_or(i64::MAX)
 }
 
 pub(super) fn no_clock() -> Failure {

@@ -83,10 +83,23 @@ impl Verified {
         }
     }
 
-    /// Whether every certificate of the path whose dates are known is still in date: what a resumed
-    /// session, which verifies nothing itself, has to ask again.
+    /// Whether the outcome is the same at this time: every certificate whose dates are known is in date, and
+    /// the entry has not expired meanwhile. A resumed session, which verifies nothing itself, has to ask.
     #[must_use]
-    pub fn in_date(&self, now: i64) -> bool {
+    pub fn holds_at(&self, now: i64) -> bool {
+        self.expires().is_none_or(|expires| now < expires) && self.in_date(now)
+    }
+
+    /// When the entry that decided expires, unless that has happened and was excused.
+    #[must_use]
+    pub fn expires(&self) -> Option<i64> {
+        if self.excused == Some(Excused::Expired) {
+            return None;
+        }
+        self.entry.as_ref().and_then(|entry| entry.expires())
+    }
+
+    fn in_date(&self, now: i64) -> bool {
         let (from, to) = *self.window.get_or_init(|| {
             let issued = self.path.iter().filter_map(|step| step.der.as_ref());
             issued.fold((i64::MIN, i64::MAX), |(from, to), der| {
