@@ -1,3 +1,4 @@
+'use strict'
 const { PinnedClient } = require('./lib/client.js')
 const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
 const { inspect } = require('./lib/inspect.js')

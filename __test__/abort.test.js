@@ -1,3 +1,4 @@
+'use strict'
 // The promise: an abort rejects with the signal's own reason and stops the native work too, at whatever point it comes: the
 // server sees the connection or the stream end. Afterwards nothing of the request holds on to the signal.
 

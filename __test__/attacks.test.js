@@ -1,3 +1,4 @@
+'use strict'
 // Promise: whoever can put certificates together, or even get a trusted CA to sign them, is refused before one
 // application byte arrives: only the key that is pinned, on a path that was verified, lets a server through.
 

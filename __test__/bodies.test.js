@@ -1,3 +1,4 @@
+'use strict'
 // The promise: bodies arrive whole and unchanged in both directions, in whatever form they are given or asked for, at the
 // pace of the slower side; and a body that broke off is never taken for a complete one.
 

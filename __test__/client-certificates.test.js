@@ -1,3 +1,4 @@
+'use strict'
 // The promise: a client certificate is taken in every form that Node's `tls` takes it, is what the server gets, and one that
 // cannot work is refused when the client is made, not when the first request fails.
 

@@ -1,3 +1,4 @@
+'use strict'
 // The promise: whatever goes wrong on the way ends in an error with the code that Node or OpenSSL has for the case, says when
 // it happened, and leaves nothing hanging. A server that was not authenticated has not seen one application byte.
 

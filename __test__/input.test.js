@@ -1,3 +1,4 @@
+'use strict'
 // Promise: what is wrong with the options or the arguments is an Error with a code that says what to write, and it comes
 // before one packet leaves. `new PinnedClient` throws it, `pinnedRequest` and `client.request` reject with it.
 
@@ -145,13 +146,21 @@ describe('a client is not made with', LIMIT, () => {
   for (const given of [undefined, null, {}, 'pins', 5, [GOOD], () => {}]) {
     it(`${JSON.stringify(given)} for options`, async () => {
       const code = given && !(typeof given === 'object' && !Array.isArray(given)) ? TYPE : INVALID
-      check(refusal(() => new PinnedClient(/** @type {any} */ (given))), code)
+      check(
+        refusal(() => new PinnedClient(/** @type {any} */ (given))),
+        code
+      )
       check(await rejection(pinnedRequest(server.url, /** @type {any} */ (given))), code)
       assert.equal(server.connections, 0)
     })
   }
 
-  for (const [at, size] of [[0, 1], [1, 3], [99, 100]]) { // biome-ignore format: pairs
+  for (const [at, size] of [
+    [0, 1],
+    [1, 3],
+    [99, 100]
+  ]) {
+    // biome-ignore format: pairs
     it(`a malformed pin at position ${at} of ${size}`, () => {
       const pins = Array.from({ length: size }, (_, index) => (index === at ? 'sha256/AAAA' : GOOD))
       const error = refusal(() => new PinnedClient({ pins }))
@@ -272,9 +281,12 @@ const REQUEST_ROWS = [
   row('content-length without a body', { 'content-length': '5' }, 'ERR_HTTP_CONTENT_LENGTH_MISMATCH'),
   row('a header without a value', ['a', 'b', 'c'], VALUE, /a name without a value/),
   row('a header whose name is a number', [5, 'b'], VALUE, /not a header name/),
-  ...[5, 'a: b', true, Symbol('x')].map(given => row(`headers of type ${typeof given}`, given, TYPE, /headers must be/)),
+  ...[5, 'a: b', true, Symbol('x')].map(given =>
+    row(`headers of type ${typeof given}`, given, TYPE, /headers must be/)
+  ),
   ...['x', 5, {}, new EventTarget(), AbortSignal].map(
-    signal => /** @type {Row} */ ([`signal ${String(signal)}`, () => ({ signal }), TYPE, /signal must be an AbortSignal/])
+    signal =>
+      /** @type {Row} */ ([`signal ${String(signal)}`, () => ({ signal }), TYPE, /signal must be an AbortSignal/])
   )
 ]
 

@@ -1,3 +1,4 @@
+'use strict'
 // Promise: a server is accepted on the pin that OpenSSL computes for its key or certificate, in every form a pin has,
 // and refused on any other before one application byte leaves.
 

@@ -1,3 +1,4 @@
+'use strict'
 // Promise: the pins and a valid path are not enough, the certificate must also be for the host (RFC 9525), and the host
 // is one and the same for the policy, for SNI and for the certificate: `servername` where it is given, else the URL's.
 

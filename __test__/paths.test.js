@@ -1,3 +1,4 @@
+'use strict'
 // Promise: pins match on the verified path and nowhere else, the path takes the pins into account, and the chain may
 // reach the client in any order and with anything added.
 

@@ -1,3 +1,4 @@
+'use strict'
 // The promise: connections are reused as long as they are good, made when they are needed and closed when they are not;
 // and what goes over them is what was asked for, whatever the protocol.
 

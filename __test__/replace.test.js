@@ -1,3 +1,4 @@
+'use strict'
 // The promise: what holds for a connection is the policy in force now, not the one it was made under. After a change of
 // policy, or past an entry's expiry, nothing more is written to a server that is no longer allowed: not on a pooled
 // connection, not on a multiplexed one, not on a resumed session, not in the middle of a body.

@@ -1,3 +1,4 @@
+'use strict'
 // The promise: the addon is at home in every thread, takes nothing down with it when a thread or the process ends under a
 // request, and keeps a process alive only while somebody waits for an answer.
 

@@ -1,3 +1,4 @@
+'use strict'
 // Promise: pins never replace the verification of the path, except in `trust: 'pin-only'`, where the leaf's own pin is all
 // there is. What is not trusted is refused with the code that Node's https has for the same server.
 

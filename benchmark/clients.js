@@ -1,3 +1,4 @@
+'use strict'
 // The clients compared. All verify the path to the same CA, the host's name and the same pin.
 
 const crypto = require('node:crypto')

@@ -1,3 +1,4 @@
+'use strict'
 // One client in a process of its own: `run.js` sends a task, and gets back what was measured.
 
 const assert = require('node:assert/strict')

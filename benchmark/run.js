@@ -1,3 +1,4 @@
+'use strict'
 // Compares the native client with `https` and undici, all pinned alike, against one server. See README.md.
 //
 //   node benchmark/run.js [--quick] [--only WORD] [--json FILE]

@@ -1,3 +1,4 @@
+'use strict'
 // The server that all clients are measured against: nginx where there is one, else Node's own.
 
 const { fork, spawn, spawnSync } = require('node:child_process')

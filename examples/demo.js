@@ -1,3 +1,4 @@
+'use strict'
 // What pinning does, shown on a server that this program starts itself; or, with an address, one real request.
 //
 //   npm start

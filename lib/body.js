@@ -1,3 +1,4 @@
+'use strict'
 // What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
 
 const { Readable } = require('node:stream')

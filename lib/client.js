@@ -1,3 +1,4 @@
+'use strict'
 // The native client: one policy, one pool, one set of sessions.
 
 const { outgoing, upload } = require('./body.js')

@@ -1,3 +1,4 @@
+'use strict'
 // Every error of this package: made here, of data, with a stable code.
 
 /**

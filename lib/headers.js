@@ -1,3 +1,4 @@
+'use strict'
 // The headers of a request, checked: what is sent is what was meant.
 
 const { argumentError } = require('./errors.js')

@@ -1,3 +1,4 @@
+'use strict'
 // What a server presents, looked at without trusting it.
 
 const { argumentError, certificate, date, fromFailure } = require('./errors.js')

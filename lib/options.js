@@ -1,3 +1,4 @@
+'use strict'
 // The options of a client, checked before anything else happens.
 
 const crypto = require('node:crypto')

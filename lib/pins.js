@@ -1,3 +1,4 @@
+'use strict'
 // Pins and policies: every input of a pin becomes text here, every decision about it is made in native code.
 
 const { EventEmitter } = require('node:events')

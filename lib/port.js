@@ -1,3 +1,4 @@
+'use strict'
 // This thread's way to the native ones: requests leave once a tick, completions arrive once a wake-up.
 
 const { Port } = require('../binding.js')

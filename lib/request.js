@@ -1,3 +1,4 @@
+'use strict'
 // One request without a client of one's own: the clients behind it are kept for the next.
 
 const { PinnedClient } = require('./client.js')

@@ -1,3 +1,4 @@
+'use strict'
 // A response. What was not asked for is not made: headers, body stream and TLS details are read from the packed
 // bytes when somebody looks at them.
 

@@ -1,3 +1,4 @@
+'use strict'
 // Trust stores: handed to native code once and shared by all clients that use the same.
 
 const fs = require('node:fs')

@@ -1,3 +1,4 @@
+'use strict'
 // Where a request goes.
 
 const { argumentError } = require('./errors.js')

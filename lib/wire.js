@@ -1,3 +1,4 @@
+'use strict'
 // The packed form in which requests and completions cross, many at a time. Little-endian; `src/node/wire.rs` is the
 // other side and is changed together with this file.
 

@@ -1,3 +1,4 @@
+'use strict'
 // Makes a clone ready to run: installs the development packages and builds the addon, each where it is missing or older
 // than what it is made from. Needs Node, Rust and a C compiler.
 

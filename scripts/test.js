@@ -1,3 +1,4 @@
+'use strict'
 // Runs the suites of `__test__` that need nothing but Node, or those whose names begin with an argument. Suites in
 // `external` need other programs and run only by name. A pattern that matches nothing would pass, so the files are listed
 // here and counted.

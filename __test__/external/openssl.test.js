@@ -1,3 +1,4 @@
+'use strict'
 // The same answers as OpenSSL's own tools give: keys, certificates and archives that `openssl` makes, the pins that it
 // computes, and `openssl s_server` at the other end. Needs `openssl` on the PATH.
 

@@ -1,3 +1,4 @@
+'use strict'
 // The few DER encodings that the certificate library has no shape for: names a real CA would never sign (NUL bytes in a
 // dNSName), name constraints, and PKCS#12.
 

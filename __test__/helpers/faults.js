@@ -1,3 +1,4 @@
+'use strict'
 // Servers that fail on purpose, and a proxy that loses connections on purpose.
 
 const { once } = require('node:events')

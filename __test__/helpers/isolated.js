@@ -1,3 +1,4 @@
+'use strict'
 // An HTTPS server in a worker thread. This file is both ends: the handle that tests hold, and the thread's own program.
 
 const { once } = require('node:events')

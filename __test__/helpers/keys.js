@@ -1,3 +1,4 @@
+'use strict'
 // Key pairs and signatures, all by OpenSSL through node:crypto: WebCrypto has no id-RSASSA-PSS keys, and prints a
 // warning for Ed25519 on Node 20.
 

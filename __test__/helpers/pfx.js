@@ -1,3 +1,4 @@
+'use strict'
 // PKCS#12 (RFC 7292), which Node can read but not write.
 
 const crypto = require('node:crypto')

@@ -1,3 +1,4 @@
+'use strict'
 // Certificates made on the spot. `ca()` makes authorities, `leaf()` end-entity certificates, `crl()` revocation lists.
 // What is pinned (`pin`, `certPin`, `spki`) is computed by OpenSSL through node:crypto, independent of the code under test.
 
@@ -213,7 +214,7 @@ function commonName(name) {
 /** Positive, without a leading zero byte (RFC 5280, 4.1.2.2). */
 function randomSerial() {
   const serial = crypto.randomBytes(16)
-  serial[0] = /** @type {number} */ ((serial[0]) & 0x7f) | 0x40
+  serial[0] = /** @type {number} */ (serial[0] & 0x7f) | 0x40
   return serial.toString('hex')
 }
 

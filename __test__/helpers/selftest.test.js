@@ -1,3 +1,4 @@
+'use strict'
 // Proves the test kit with Node's own clients, so that a suite which uses it fails for its own reasons only.
 
 require('reflect-metadata')

@@ -1,3 +1,4 @@
+'use strict'
 // Real servers on loopback, each on a port of its own. The faulty ones live in faults.js and are exported from here too.
 
 const http2 = require('node:http2')

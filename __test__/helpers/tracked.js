@@ -1,3 +1,4 @@
+'use strict'
 const { once } = require('node:events')
 const { setImmediate } = require('node:timers/promises')
 

@@ -1,3 +1,4 @@
+'use strict'
 // Reads the cases of x509-limbo (https://x509-limbo.com) and says what each asks of `verifyChain`.
 
 const { X509Certificate } = require('node:crypto')

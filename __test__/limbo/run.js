@@ -1,3 +1,4 @@
+'use strict'
 // Runs x509-limbo, the suite of certificate chains that TLS libraries are compared by, against this package:
 //
 //   npm run test:limbo -- x509-limbo.json

@@ -3,12 +3,12 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import tlsPinning, {
   inspect,
-  type Policy,
-  parsePin,
   PinMismatchError,
   PinnedClient,
   type PinnedResponse,
   PinSet,
+  type Policy,
+  parsePin,
   pinnedRequest,
   pinOf,
   TlsPinningError,
