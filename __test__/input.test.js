@@ -3,7 +3,6 @@
 // before one packet leaves. `new PinnedClient` throws it, `pinnedRequest` and `client.request` reject with it.
 
 const assert = require('node:assert/strict')
-const crypto = require('node:crypto')
 const { after, before, describe, it } = require('node:test')
 const { execFile } = require('node:child_process')
 const { PinSet, PinnedClient, pinnedRequest, verifyChain } = require('..')
@@ -71,7 +70,7 @@ const CLIENT_ROWS = [
   ['a number for pins', () => ({ pins: 5 }), INVALID, /number is not a pin/],
   ['a function for pins', () => ({ pins: () => GOOD }), INVALID, /function is not a pin/],
   ['a symbol in pins', () => ({ pins: [Symbol('x')] }), INVALID, /pins\[0\]/],
-  ['a hole in pins', () => ({ pins: [GOOD, , GOOD] }), INVALID, /pins\[1\]/], // biome-ignore lint/suspicious/noSparseArray: tested
+  ['a hole in pins', () => ({ pins: Object.assign(new Array(3), { 0: GOOD, 2: GOOD }) }), INVALID, /pins\[1\]/],
 
   ['rejectUnauthorized: false', () => ({ rejectUnauthorized: false }), UNSAFE, /pin-only/],
   ['rejectUnauthorized: 0', () => ({ rejectUnauthorized: 0 }), UNSAFE],
@@ -160,7 +159,6 @@ describe('a client is not made with', LIMIT, () => {
     [1, 3],
     [99, 100]
   ]) {
-    // biome-ignore format: pairs
     it(`a malformed pin at position ${at} of ${size}`, () => {
       const pins = Array.from({ length: size }, (_, index) => (index === at ? 'sha256/AAAA' : GOOD))
       const error = refusal(() => new PinnedClient({ pins }))
@@ -169,7 +167,7 @@ describe('a client is not made with', LIMIT, () => {
     })
   }
 
-  // BUG: a BigInt (and a cycle) reaches JSON.stringify first: a TypeError without a code.
+  // What JSON.stringify itself would throw has no code.
   for (const [name, given] of /** @type {[string, () => any][]} */ ([
     ['a BigInt for a timeout', () => ({ connectTimeout: 10n })],
     ['a BigInt in a policy', () => ({ pins: { version: 1n, hosts: { 'a.example': GOOD } } })],
@@ -183,17 +181,17 @@ describe('a client is not made with', LIMIT, () => {
 })
 
 describe('pinnedRequest keeps apart what was', LIMIT, () => {
-  // BUG: an ArrayBuffer is `{}` in the key of kept clients, so the second call runs on the first one's trust anchors.
+  // In JSON every ArrayBuffer is `{}`, and the second call would run on the first one's trust anchors.
   it('given as another ArrayBuffer', async t => {
     const own = await httpsServer({ cert })
     t.after(() => own.close())
     const pins = [cert.pin, GOOD]
     assert.equal((await pinnedRequest(own.url, { pins, ca: arrayBuffer(root.der) })).status, 200)
     const error = await rejection(pinnedRequest(own.url, { pins, ca: arrayBuffer(stranger.der) }))
-    check(error, 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY')
+    check(error, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')
   })
 
-  // BUG: null, NaN and undefined are all `null` in that key, so what is refused alone passes after a call without it.
+  // In JSON all three are `null`, and what is refused alone would pass after a call without it.
   for (const [name, value, code] of /** @type {[string, any, string][]} */ ([
     ['rejectUnauthorized', null, UNSAFE],
     ['connectTimeout', Number.NaN, VALUE],
@@ -284,7 +282,7 @@ const REQUEST_ROWS = [
   ...[5, 'a: b', true, Symbol('x')].map(given =>
     row(`headers of type ${typeof given}`, given, TYPE, /headers must be/)
   ),
-  ...['x', 5, {}, new EventTarget(), AbortSignal].map(
+  ...['x', 5, {}, []].map(
     signal =>
       /** @type {Row} */ ([`signal ${String(signal)}`, () => ({ signal }), TYPE, /signal must be an AbortSignal/])
   )
@@ -314,7 +312,14 @@ describe('a request is not sent with', LIMIT, () => {
     assert.equal(server.connections, 0)
   })
 
-  // BUG: a TypeError of the engine without a code.
+  // BUG: `aborted` is not looked at: an EventTarget, which never aborts, passes for a signal.
+  for (const signal of /** @type {any[]} */ ([new EventTarget(), new (require('node:events').EventEmitter)()])) {
+    it(`a signal that is an ${signal.constructor.name}`, async () => {
+      check(await rejection(client.request('https://127.0.0.1:1/', { signal })), TYPE, /must be an AbortSignal/)
+    })
+  }
+
+  // Where the engine would throw a TypeError of its own, without a code.
   for (const [name, options] of /** @type {[string, () => any][]} */ ([
     ['null among pairs', () => ({ headers: [['a', 'b'], null] })],
     ['a number from an iterable of headers', () => ({ headers: new Set([1]) })],
@@ -327,7 +332,7 @@ describe('a request is not sent with', LIMIT, () => {
     })
   }
 
-  // BUG: a pair that is no pair is dropped without a word, and the request is sent without it.
+  // Not dropped without a word: the request would be another than was meant.
   for (const headers of /** @type {any[]} */ ([[['a', 'b'], 'c'], [['a', 'b'], 5], [['a']], [['a', 'b', 'c']]])) {
     it(`headers ${JSON.stringify(headers)}`, async () => {
       const error = await rejection(client.request('https://127.0.0.1:1/', { headers }))
@@ -392,27 +397,25 @@ describe('a hostile object', LIMIT, () => {
     assert.equal(own.requests.length, 3)
   })
 
-  // BUG: `verifyChain` and entries read options through the prototype: one polluted name adds an anchor or a pin.
-  it('a polluted prototype adds no trust', async () => {
-    const polluted = async (/** @type {string} */ name, /** @type {any} */ value, /** @type {() => any} */ act) => {
-      Object.defineProperty(Object.prototype, name, { value, configurable: true, writable: true })
-      try {
-        return await act()
-      } finally {
-        delete (/** @type {any} */ (Object.prototype)[name])
-      }
-    }
-    const chain = { chain: cert.pem, hostname: 'localhost', pins: cert.pin }
-    const error = await polluted('trust', 'pin-only', () => refusal(() => new PinnedClient({ pins: [] })))
-    check(error, INVALID)
+  it('a polluted prototype adds no option to a client', async () => {
+    const error = await polluted('pins', [cert.pin], () => refusal(() => new PinnedClient({ ca: root.pem })))
+    check(error, INVALID, /no pins/)
+    const garbage = await polluted('ca', 'x', () => new PinnedClient({ pins: GOOD }))
+    await garbage.close()
+  })
+
+  it('a polluted prototype adds no pin to an entry', async () => {
     const json = await polluted('leaf', [cert.pin], () => new PinSet({ 'a.example': { pins: GOOD } }).toJSON())
     assert.deepEqual(json.hosts, { 'a.example': { pins: [GOOD] } })
+  })
+
+  it('a polluted prototype adds no anchor to verifyChain', async () => {
+    const chain = { chain: cert.pem, hostname: 'localhost', pins: cert.pin }
     assert.throws(() => verifyChain(chain), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' })
     await polluted('ca', root.pem, () => assert.throws(() => verifyChain(chain)))
   })
 
-  // BUG: what throws once the exchange is registered leaves a piece of it in the batch, which the next flush cannot read:
-  // an uncaught exception ends the process.
+  // A request that fails half-way into the batch must leave nothing of itself there: the next flush could not read it.
   it('more headers than a request can hold is an error of that request alone', async () => {
     const { code, stdout } = await run(`
       const headers = Array.from({ length: 70000 }, (_, i) => ['x-' + i, 'v'])
@@ -423,7 +426,6 @@ describe('a hostile object', LIMIT, () => {
     assert.equal(code, 0)
   })
 
-  // BUG: the hold on the process is taken before `addEventListener` and never given back.
   it('a signal whose addEventListener throws does not keep the process alive', async () => {
     const { code, stdout } = await run(`
       const signal = { aborted: false, addEventListener() { throw new Error('hostile') }, removeEventListener() {} }
@@ -452,6 +454,21 @@ function good() {
 
 function archive() {
   return pfx({ cert, passphrase: 'secret' })
+}
+
+/**
+ * What `act` makes of a world in which every object has one more property.
+ * @param {string} name
+ * @param {any} value
+ * @param {() => any} act
+ */
+async function polluted(name, value, act) {
+  Object.defineProperty(Object.prototype, name, { value, configurable: true, writable: true })
+  try {
+    return await act()
+  } finally {
+    delete (/** @type {any} */ (Object.prototype)[name])
+  }
 }
 
 /** @param {string} name @param {any} value @returns {Row} */

@@ -2,11 +2,11 @@
 // The native client: one policy, one pool, one set of sessions.
 
 const { outgoing, upload } = require('./body.js')
-const { argumentError, certificate, unwrapObject } = require('./errors.js')
+const { argumentError, certificate, own, unwrapObject } = require('./errors.js')
 const { headerList, TOKEN } = require('./headers.js')
-const { REQUEST_OPTIONS, checkObject, clientOptions } = require('./options.js')
+const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { handleOf } = require('./pins.js')
-const { abort, flush, hold, port, register, release, send } = require('./port.js')
+const { abort, flush, hold, port, register, release, send, watchers } = require('./port.js')
 const { Arrived, PinnedResponse } = require('./response.js')
 const { kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
@@ -18,6 +18,7 @@ const URLS = 256
 /** @typedef {InstanceType<typeof import('./pins.js').PinSet>} Pins */
 
 let lastClient = 0
+const forgotten = new FinalizationRegistry((/** @type {number} */ id) => watchers.delete(id))
 
 class PinnedClient {
   #id
@@ -33,6 +34,9 @@ class PinnedClient {
     this.#id = ++lastClient
     this.#pins = pins
     this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust))
+    const weak = new WeakRef(pins)
+    watchers.set(this.#id, info => report(weak.deref(), info))
+    forgotten.register(this, this.#id)
   }
 
   /** The pin set in force for this client. */
@@ -49,7 +53,7 @@ class PinnedClient {
     // Not an async function: one promise a request is enough, and what is wrong with the arguments rejects it too.
     return new Promise((resolve, reject) => {
       checkObject(options, REQUEST_OPTIONS)
-      this.#start(this.#target(url), options, resolve, reject)
+      this.#start(this.#target(url), own(options), resolve, reject)
     })
   }
 
@@ -92,7 +96,6 @@ class PinnedClient {
       arrived.fail(signal.reason)
     }
     const arrived = new Arrived(() => signal?.removeEventListener('abort', stop))
-    const pins = this.#pins
     const id = register({
       onHead: head => {
         arrived.start(head)
@@ -102,12 +105,18 @@ class PinnedClient {
       onFailed: error => {
         if (settle()) reject(error)
         arrived.fail(error)
-      },
-      onConnection: info => report(pins, info)
+      }
     })
     hold()
-    signal?.addEventListener('abort', stop, { once: true })
-    send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
+    try {
+      signal?.addEventListener('abort', stop, { once: true })
+      send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
+    } catch (error) {
+      // A signal of somebody's own making, or a request larger than memory.
+      abort(id)
+      settle()
+      throw error
+    }
     if (body.pieces) {
       upload(id, body.pieces).catch(error => {
         abort(id)
@@ -133,11 +142,11 @@ class PinnedClient {
 
 /**
  * What a looser policy let through goes to who listens for it.
- * @param {Pins} pins
+ * @param {Pins | undefined} pins
  * @param {any} info
  */
 function report(pins, { excused, host, port, pattern, expected, path }) {
-  if (!excused) return
+  if (!excused || !pins) return
   // Not from here: what a listener throws must not cost others their answers.
   process.nextTick(() =>
     pins.emit('report', { reason: excused, host, port, pattern, expected: expected ?? [], path: path.map(certificate) })
@@ -147,18 +156,15 @@ function report(pins, { excused, host, port, pattern, expected, path }) {
 /** @param {unknown} method */
 function checkMethod(method = 'GET') {
   if (typeof method !== 'string' || !TOKEN.test(method)) {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `method must be a token such as 'GET', not ${String(method)}`)
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `method must be a token such as 'GET', not ${typeof method === 'string' ? JSON.stringify(method) : kind(method)}`
+    )
   }
   if (method.toUpperCase() === 'CONNECT') {
     throw argumentError('ERR_INVALID_ARG_VALUE', 'CONNECT makes a tunnel, which this client does not hand out')
   }
   return method
-}
-
-/** @param {any} signal */
-function checkSignal(signal) {
-  if (typeof signal?.addEventListener === 'function' && typeof signal.aborted === 'boolean') return
-  throw argumentError('ERR_INVALID_ARG_TYPE', `signal must be an AbortSignal, not ${kind(signal)}`)
 }
 
 module.exports = { PinnedClient }

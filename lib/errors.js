@@ -102,6 +102,15 @@ function unwrapObject(answer) {
 }
 
 /**
+ * An object's own properties and nothing of its prototype, where one polluted name could add an anchor or a pin.
+ * @param {object | null | undefined} options
+ * @returns {Record<string, any>}
+ */
+function own(options) {
+  return { __proto__: null, ...options }
+}
+
+/**
  * A malformed pin, with the place it stands at.
  * @param {string} place
  * @param {string} problem What is wrong, and what to write.
@@ -153,6 +162,7 @@ module.exports = {
   fromFailure,
   unwrap,
   unwrapObject,
+  own,
   invalidPin,
   argumentError,
   unsafe,

@@ -21,6 +21,7 @@ function headerList(given, body, method) {
   const list = given === undefined || given === null ? [] : flatten(given)
   let hasType = false
   let hasLength = false
+  let hasHost = false
   for (let index = 0; index < list.length; index += 2) {
     const name = list[index].toLowerCase()
     if (FORBIDDEN.includes(name)) {
@@ -29,7 +30,12 @@ function headerList(given, body, method) {
         `the header ${name} belongs to the connection, which this client manages`
       )
     }
+    // Two lengths or two hosts are read differently by different servers.
+    if ((name === 'content-length' && hasLength) || (name === 'host' && hasHost)) {
+      throw argumentError('ERR_INVALID_ARG_VALUE', `the header ${name} is given twice`)
+    }
     hasType ||= name === 'content-type'
+    hasHost ||= name === 'host'
     if (name === 'content-length') {
       hasLength = true
       checkLength(list[index + 1], body)
@@ -59,23 +65,26 @@ function checkLength(value, body) {
 
 /** @param {any} given @returns {string[]} */
 function flatten(given) {
-  if (Array.isArray(given))
-    return Array.isArray(given[0]) ? given.flatMap(pair => header(pair[0], pair[1])) : pairs(given)
   if (typeof given !== 'object') {
     throw argumentError('ERR_INVALID_ARG_TYPE', `headers must be an object, Headers or a list, not ${kind(given)}`)
   }
-  const entries = typeof given[Symbol.iterator] === 'function' ? [...given] : Object.entries(given)
-  return entries.flatMap(([name, value]) =>
+  if (Array.isArray(given) && !Array.isArray(given[0])) return inTurn(given)
+  const isList = typeof given[Symbol.iterator] === 'function'
+  return (isList ? [...given].map(pair) : Object.entries(given)).flatMap(([name, value]) =>
     Array.isArray(value) ? value.flatMap(item => header(name, item)) : header(name, value)
   )
 }
 
-/** @param {unknown[]} flat */
-function pairs(flat) {
-  if (flat.length % 2 !== 0) throw argumentError('ERR_INVALID_ARG_VALUE', 'headers has a name without a value')
-  const list = []
-  for (let index = 0; index < flat.length; index += 2) list.push(...header(flat[index], flat[index + 1]))
-  return list
+/** @param {unknown} value */
+function pair(value) {
+  if (Array.isArray(value) && value.length === 2) return value
+  throw argumentError('ERR_INVALID_ARG_TYPE', `a header must be a pair of name and value, not ${kind(value)}`)
+}
+
+/** @param {unknown[]} list */
+function inTurn(list) {
+  if (list.length % 2 !== 0) throw argumentError('ERR_INVALID_ARG_VALUE', 'headers has a name without a value')
+  return list.flatMap((name, index) => (index % 2 === 0 ? header(name, list[index + 1]) : []))
 }
 
 /**
@@ -83,11 +92,15 @@ function pairs(flat) {
  * @param {unknown} value
  */
 function header(name, value) {
-  if (value === undefined) return []
-  const text = String(value)
   if (typeof name !== 'string' || !TOKEN.test(name)) {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `${JSON.stringify(name)} is not a header name`)
+    const shown = typeof name === 'string' ? JSON.stringify(name) : kind(name)
+    throw argumentError('ERR_INVALID_ARG_VALUE', `${shown} is not a header name`)
   }
+  if (value === undefined) return []
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
+    throw argumentError('ERR_INVALID_ARG_TYPE', `the header ${name} must be text, not ${kind(value)}`)
+  }
+  const text = String(value)
   if (NOT_IN_VALUE.test(text)) {
     throw argumentError('ERR_INVALID_CHAR', `the value of the header ${name} has a character that no header may hold`)
   }

@@ -1,8 +1,8 @@
 'use strict'
 // What a server presents, looked at without trusting it.
 
-const { argumentError, certificate, date, fromFailure } = require('./errors.js')
-const { checkObject, clientOptions } = require('./options.js')
+const { argumentError, certificate, date, fromFailure, own } = require('./errors.js')
+const { checkObject, checkSignal, clientOptions } = require('./options.js')
 const { abort, hold, port, register, release } = require('./port.js')
 const { kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
@@ -19,23 +19,26 @@ const NO_PINS = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
  */
 async function inspect(target, options = {}) {
   checkObject(options, [...OPTIONS, ...LIMITS])
-  const { signal, ...given } = options
+  const { signal, ...given } = own(options)
   const { host, port: number } = parseTarget(target)
   const { native, trust } = clientOptions({ ...given, pins: NO_PINS })
-  signal?.throwIfAborted()
+  if (signal !== undefined) checkSignal(signal)
+  if (signal?.aborted) throw signal.reason
+  const store = /** @type {import('../binding.js').NativeTrust} */ (trust)
+  let stop = () => {}
+  hold()
   const seen = await new Promise((resolve, reject) => {
     const id = register({ onInspected: resolve, onFailed: reject })
-    signal?.addEventListener(
-      'abort',
-      () => {
-        abort(id)
-        reject(signal.reason)
-      },
-      { once: true }
-    )
-    hold()
-    port.inspect(id, host, number, native, /** @type {import('../binding.js').NativeTrust} */ (trust))
-  }).finally(release)
+    stop = () => {
+      abort(id)
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    port.inspect(id, host, number, native, store)
+  }).finally(() => {
+    release()
+    signal?.removeEventListener('abort', stop)
+  })
   return {
     ...seen,
     incomplete: seen.incomplete && fromFailure(seen.incomplete),

@@ -2,7 +2,7 @@
 // The options of a client, checked before anything else happens.
 
 const crypto = require('node:crypto')
-const { argumentError, unsafe } = require('./errors.js')
+const { argumentError, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./pins.js')
 const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
@@ -106,9 +106,8 @@ function checkObject(options, known) {
  */
 function clientOptions(options) {
   checkObject(options, CLIENT_OPTIONS)
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  /** @type {Record<string, any>} */
-  const all = { ...CLIENT_DEFAULTS, ...given }
+  const all = own(CLIENT_DEFAULTS)
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value
   if (all.rejectUnauthorized !== true) {
     throw unsafe("rejectUnauthorized: false switches verification off; for a self-signed server say trust: 'pin-only'")
   }
@@ -232,7 +231,16 @@ function number(all, name, least, most = Number.MAX_SAFE_INTEGER) {
 /** @param {unknown} value */
 function family(value) {
   if (value === 0 || value === 4 || value === 6) return value
-  throw argumentError('ERR_INVALID_ARG_VALUE', `family must be 0, 4 or 6, not ${String(value)}`)
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `family must be 0, 4 or 6, not ${typeof value === 'number' ? value : kind(value)}`
+  )
 }
 
-module.exports = { CLIENT_OPTIONS, REQUEST_OPTIONS, checkNames, checkObject, clientOptions }
+/** @param {any} signal */
+function checkSignal(signal) {
+  if (typeof signal?.addEventListener === 'function' && typeof signal.removeEventListener === 'function') return
+  throw argumentError('ERR_INVALID_ARG_TYPE', `signal must be an AbortSignal, not ${kind(signal)}`)
+}
+
+module.exports = { CLIENT_OPTIONS, REQUEST_OPTIONS, checkNames, checkObject, checkSignal, clientOptions }

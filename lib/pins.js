@@ -4,7 +4,16 @@
 const { EventEmitter } = require('node:events')
 const crypto = require('node:crypto')
 const binding = require('../binding.js')
-const { argumentError, certificate, date, invalidPin, unwrap, unwrapObject } = require('./errors.js')
+const {
+  argumentError,
+  certificate,
+  date,
+  invalidPin,
+  own,
+  PinInvalidError,
+  unwrap,
+  unwrapObject
+} = require('./errors.js')
 const { trustOf, byteList, kind } = require('./trust.js')
 
 const WHICH_CERTIFICATE =
@@ -95,7 +104,22 @@ function policyText(pins) {
   if (pins === undefined || pins === null) {
     throw invalidPin('pins', "no pins; give at least one, such as ['sha256/…']")
   }
-  return JSON.stringify(plain(pins))
+  try {
+    return JSON.stringify(plain(pins), noSilence)
+  } catch (error) {
+    if (error instanceof PinInvalidError) throw error
+    throw invalidPin('pins', `the policy cannot be written as JSON (${/** @type {Error} */ (error).message})`)
+  }
+}
+
+/**
+ * JSON leaves out what it has no form for: an entry that should expire would never do.
+ * @param {string} key
+ * @param {unknown} value
+ */
+function noSilence(key, value) {
+  if (typeof value !== 'function' && typeof value !== 'symbol' && typeof value !== 'bigint') return value
+  throw invalidPin(key || 'pins', `${kind(value)} cannot stand in a policy`)
 }
 
 /** @param {any} pins */
@@ -103,7 +127,7 @@ function plain(pins) {
   if (isPin(pins)) return [pinText(pins, 'pins')]
   if (Array.isArray(pins)) return pinList(pins, 'pins')
   if (typeof pins !== 'object') throw invalidPin('pins', `${kind(pins)} is not a pin or a policy`)
-  if (!('hosts' in pins) && !('version' in pins)) return hosts(pins, '')
+  if (!Object.hasOwn(pins, 'hosts') && !Object.hasOwn(pins, 'version')) return hosts(pins, 'pins')
   const isMap = typeof pins.hosts === 'object' && pins.hosts !== null && !Array.isArray(pins.hosts)
   return isMap ? { ...pins, hosts: hosts(pins.hosts, 'hosts') } : pins
 }
@@ -119,9 +143,11 @@ function hosts(map, place) {
       if (isPin(entry)) return [pattern, pinText(entry, here)]
       if (Array.isArray(entry)) return [pattern, pinList(entry, here)]
       if (typeof entry !== 'object' || entry === null) return [pattern, entry]
-      const lists = ['pins', 'leaf', 'ca'].filter(key => entry[key] !== undefined)
-      const texts = lists.map(key => [key, list(entry[key], `${here}.${key}`)])
-      return [pattern, { ...entry, ...Object.fromEntries(texts) }]
+      const plainEntry = own(entry)
+      for (const key of ['pins', 'leaf', 'ca']) {
+        if (plainEntry[key] !== undefined) plainEntry[key] = list(plainEntry[key], `${here}.${key}`)
+      }
+      return [pattern, plainEntry]
     })
   )
 }
@@ -152,7 +178,7 @@ function isPin(value) {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
   if (ArrayBuffer.isView(value) || value instanceof crypto.KeyObject) return true
   if (value instanceof crypto.X509Certificate || typeof value.kty === 'string') return true
-  return 'certificate' in value || 'publicKey' in value
+  return Object.hasOwn(value, 'certificate') || Object.hasOwn(value, 'publicKey')
 }
 
 /**
@@ -167,7 +193,7 @@ function pinText(pin, place) {
   if (ArrayBuffer.isView(pin)) return bareMaterial(pin, place)
   if (pin instanceof crypto.KeyObject || typeof pin?.kty === 'string') return pinAt(pin, 'spki', place)
   if (pin && typeof pin === 'object') {
-    const { certificate, publicKey, ...rest } = pin
+    const { certificate, publicKey, ...rest } = own(pin)
     if (Object.keys(rest).length === 0 && (certificate === undefined) !== (publicKey === undefined)) {
       return certificate === undefined ? pinAt(publicKey, 'spki', place) : pinAt(certificate, 'certificate', place)
     }
@@ -252,12 +278,16 @@ function parsePin(input) {
  * @param {unknown} material
  * @param {{ target?: 'spki' | 'certificate', algorithm?: 'sha256' | 'sha512' }} [options]
  */
-function pinOf(material, { target = 'spki', algorithm = 'sha256' } = {}) {
+function pinOf(material, options = {}) {
+  if (typeof options !== 'object' || options === null) {
+    throw argumentError('ERR_INVALID_ARG_TYPE', `options must be an object, not ${kind(options)}`)
+  }
+  const { target = 'spki', algorithm = 'sha256' } = own(options)
   if (target !== 'spki' && target !== 'certificate') {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `target must be 'spki' or 'certificate', not ${String(target)}`)
+    throw argumentError('ERR_INVALID_ARG_VALUE', `target must be 'spki' or 'certificate', not ${kind(target)}`)
   }
   if (algorithm !== 'sha256' && algorithm !== 'sha512') {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `algorithm must be 'sha256' or 'sha512', not ${String(algorithm)}`)
+    throw argumentError('ERR_INVALID_ARG_VALUE', `algorithm must be 'sha256' or 'sha512', not ${kind(algorithm)}`)
   }
   return pinObject(unwrap(binding.pinOf(materialOf(material, 'certificateOrKey'), target, algorithm)))
 }
@@ -274,7 +304,7 @@ const CHAIN_OPTIONS = ['chain', 'hostname', 'port', 'pins', 'ca', 'crl', 'trust'
  * @param {Record<string, any>} options
  */
 function verifyChain(options) {
-  const { chain, hostname, port = 443, pins, ca, crl, trust = 'ca', time, maxIntermediates } = options ?? {}
+  const { chain, hostname, port = 443, pins, ca, crl, trust = 'ca', time, maxIntermediates } = own(options)
   for (const name of Object.keys(options ?? {})) {
     if (!CHAIN_OPTIONS.includes(name)) throw argumentError('ERR_INVALID_ARG_VALUE', `unknown option ${name}`)
   }
@@ -284,25 +314,48 @@ function verifyChain(options) {
   const certificates = (Array.isArray(chain) ? chain : [chain]).map(certificate =>
     certificate instanceof crypto.X509Certificate ? certificate.raw : certificate
   )
-  const seconds = time === undefined ? undefined : new Date(time).getTime() / 1000
-  if (Number.isNaN(seconds)) throw argumentError('ERR_INVALID_ARG_VALUE', 'time must be a Date or milliseconds')
   const given = {
     chain: byteList(certificates, 'chain'),
     hostname,
     port: checkPort(port),
-    time: seconds,
+    time: seconds(time),
     crl: byteList(crl, 'crl'),
-    maxIntermediates
+    maxIntermediates: checkDepth(maxIntermediates)
   }
   const store = trustOf({ trust, ca, crl })
   const { path, pattern, matched, excused } = unwrap(binding.verifyChain(given, handleOf(asPinSet(pins)), store))
   return { path: path.map(certificate), pattern, matched, excused }
 }
 
+/**
+ * @param {unknown} time
+ * @returns {number | undefined}
+ */
+function seconds(time) {
+  if (time === undefined) return undefined
+  const milliseconds = time instanceof Date ? time.getTime() : time
+  if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds / 1000
+  throw argumentError('ERR_INVALID_ARG_VALUE', 'time must be a Date or milliseconds')
+}
+
+/**
+ * @param {unknown} depth
+ * @returns {number | undefined}
+ */
+function checkDepth(depth) {
+  if (depth === undefined || (Number.isInteger(depth) && Number(depth) >= 0 && Number(depth) < 2 ** 32)) {
+    return /** @type {number | undefined} */ (depth)
+  }
+  throw argumentError('ERR_INVALID_ARG_VALUE', 'maxIntermediates must be an integer, 0 or more')
+}
+
 /** @param {unknown} port */
 function checkPort(port) {
   if (Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536) return Number(port)
-  throw argumentError('ERR_INVALID_ARG_VALUE', `port must be an integer from 1 to 65535, not ${String(port)}`)
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `port must be an integer from 1 to 65535, not ${typeof port === 'number' ? port : kind(port)}`
+  )
 }
 
 module.exports = { PinSet, asPinSet, handleOf, policyText, parsePin, pinOf, verifyChain, checkPort }

@@ -10,7 +10,6 @@ const { Batch, Completions, Head, Kind } = require('./wire.js')
  * @property {(head: InstanceType<typeof import('./wire.js').Head>) => void} [onHead]
  * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
  * @property {(error: Error) => void} onFailed
- * @property {(info: any) => void} [onConnection]
  * @property {(value: any) => void} [onInspected]
  */
 
@@ -20,6 +19,8 @@ const exchanges = new Map()
 const uploads = new Map()
 /** What connections are, by number: told once, shown by each of their responses. @type {Map<number, any>} */
 const connections = new Map()
+/** Who is told of a client's connections, by the client's number. @type {Map<number, (info: any) => void>} */
+const watchers = new Map()
 const batch = new Batch()
 const port = new Port(deliver)
 
@@ -100,7 +101,16 @@ function deliver() {
   const buffers = port.take()
   if (buffers.length === 0) return
   const completions = new Completions(buffers)
-  while (!completions.done) dispatch(completions)
+  while (!completions.done) {
+    try {
+      dispatch(completions)
+    } catch (error) {
+      // What a signal of somebody's own making throws must not cost others their answers.
+      process.nextTick(() => {
+        throw error
+      })
+    }
+  }
 }
 
 /** @param {InstanceType<typeof import('./wire.js').Completions>} completions */
@@ -138,7 +148,7 @@ function dispatch(completions) {
       const connection = completions.u32()
       const info = completions.json()
       connections.set(connection, info)
-      exchange?.onConnection?.(info)
+      watchers.get(id)?.(info)
       break
     }
     case Kind.connectionClosed:
@@ -153,4 +163,4 @@ function dispatch(completions) {
   }
 }
 
-module.exports = { port, register, send, flush, abort, writable, hold, release }
+module.exports = { port, watchers, register, send, flush, abort, writable, hold, release }

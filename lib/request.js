@@ -1,7 +1,9 @@
 'use strict'
 // One request without a client of one's own: the clients behind it are kept for the next.
 
+const { KeyObject } = require('node:crypto')
 const { PinnedClient } = require('./client.js')
+const { own } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject } = require('./options.js')
 const { PinSet, policyText } = require('./pins.js')
 
@@ -19,13 +21,15 @@ const clients = new Map()
  */
 async function pinnedRequest(url, options) {
   checkObject(options ?? {}, [...CLIENT_OPTIONS, ...REQUEST_OPTIONS])
-  const { method, headers, body, signal, ...own } = options ?? {}
-  return clientFor(own).request(url, { method, headers, body, signal })
+  const { method, headers, body, signal, ...client } = own(options)
+  return clientFor(client).request(url, { method, headers, body, signal })
 }
 
 /** @param {Record<string, any>} options */
 function clientFor(options) {
   const key = identity(options)
+  // What has no key is not kept; most of it is not valid either, which the client says.
+  if (key === undefined) return new PinnedClient(options)
   const known = clients.get(key)
   const client = known ?? new PinnedClient(options)
   clients.delete(key)
@@ -44,13 +48,13 @@ const pinSets = new WeakMap()
 
 /**
  * Options by their values, so that a list written anew in each call is the same list, and one that was changed is
- * another. A `PinSet` is itself, since it is meant to change.
+ * another. A `PinSet` is itself, since it is meant to change. Values of different kinds never have the same key.
  * @param {Record<string, any>} options
  */
 function identity({ pins, ...options }) {
-  const parts = Object.keys(options)
-    .sort()
-    .map(name => [name, plainValue(options[name])])
+  const names = Object.keys(options).filter(name => options[name] !== undefined)
+  const parts = names.sort().map(name => [name, keyOf(options[name])])
+  if (parts.some(([, key]) => key === undefined)) return undefined
   return JSON.stringify([pins instanceof PinSet ? pinSetNumber(pins) : policyText(pins), parts])
 }
 
@@ -61,14 +65,23 @@ function pinSetNumber(pins) {
   return number
 }
 
-/** @param {any} value @returns {unknown} */
-function plainValue(value) {
-  if (Array.isArray(value)) return value.map(plainValue)
-  if (ArrayBuffer.isView(value))
-    return ['bytes', Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')]
-  if (typeof value?.export === 'function')
-    return ['key', value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')]
-  return value
+/**
+ * @param {any} value
+ * @returns {string | undefined}
+ */
+function keyOf(value) {
+  if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
+  if (typeof value === 'number') return `number ${value}`
+  if (ArrayBuffer.isView(value)) {
+    return `bytes ${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')}`
+  }
+  if (value instanceof ArrayBuffer) return `bytes ${Buffer.from(value).toString('latin1')}`
+  if (value instanceof KeyObject && value.type === 'private') {
+    return `key ${value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')}`
+  }
+  if (!Array.isArray(value)) return undefined
+  const items = value.map(keyOf)
+  return items.includes(undefined) ? undefined : JSON.stringify(items)
 }
 
 module.exports = { pinnedRequest }

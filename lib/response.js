@@ -125,6 +125,7 @@ class Arrived {
   /** @type {Uint8Array[]} */
   chunks = []
   ended = false
+  failed = false
   /** @type {unknown} */
   error
   /** @type {Buffer | undefined} */
@@ -154,21 +155,22 @@ class Arrived {
     if (chunk) this.chunks.push(chunk)
     if (trailers.length > 0) this.trailers = trailers
     if (last) this.end()
-    this.wake?.()
+    else this.wake?.()
   }
 
   /** @param {unknown} error */
   fail(error) {
     if (this.ended) return
+    this.failed = true
     this.error = error
     this.end()
-    this.wake?.()
   }
 
   end() {
     if (this.ended) return
     this.ended = true
     unread.unregister(this)
+    this.wake?.()
     this.#onEnd()
   }
 }
@@ -209,7 +211,7 @@ class Incoming {
     }
     const chunk = arrived.chunks.shift()
     if (chunk) return chunk
-    if (arrived.error !== undefined) throw arrived.error
+    if (arrived.failed) throw arrived.error
     // Names `this`, which keeps the reader alive for as long as somebody waits here.
     return this.#end()
   }

@@ -40,7 +40,10 @@ function trustOf({ trust, ca, crl }) {
     throw unsafe("trust: 'pin-only' makes the pins the only trust: no issuer is known, so neither ca nor crl can count")
   }
   if (trust !== 'ca') {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `trust must be 'ca' or 'pin-only', not ${String(trust)}`)
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `trust must be 'ca' or 'pin-only', not ${typeof trust === 'string' ? trust : kind(trust)}`
+    )
   }
   return ca === undefined ? defaultTrust() : unwrapObject(binding.trustFromCa(byteList(ca, 'ca')))
 }

@@ -29,25 +29,43 @@ class Batch {
     let most = 64 + 2 * (method.length + target.host.length + target.path.length)
     for (const text of headers) most += 4 + text.length
     this.#reserve(most + (inline?.length ?? 0))
+    const start = this.#length
+    try {
+      this.#write(id, client, target, method, headers, body)
+    } catch (error) {
+      // Half a frame would be read as the beginning of the next request.
+      this.#length = start
+      throw error
+    }
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} client
+   * @param {{ host: string, port: number, path: string }} target
+   * @param {string} method
+   * @param {string[]} headers
+   * @param {Uint8Array | null | { length: number | null }} body
+   */
+  #write(id, client, target, method, headers, body) {
     this.#u32(id)
     this.#u32(client)
     this.#text(method)
     this.#text(target.host)
     this.#length = this.#buffer.writeUInt16LE(target.port, this.#length)
     this.#text(target.path)
-    this.#length = this.#buffer.writeUInt16LE(headers.length / 2, this.#length)
+    this.#u32(headers.length / 2)
     for (const text of headers) this.#text(text)
     if (body === null) {
       this.#buffer[this.#length++] = 0
-    } else if (inline) {
+    } else if (body instanceof Uint8Array) {
       this.#buffer[this.#length++] = 1
-      this.#u32(inline.length)
-      this.#buffer.set(inline, this.#length)
-      this.#length += inline.length
+      this.#u32(body.length)
+      this.#buffer.set(body, this.#length)
+      this.#length += body.length
     } else {
       this.#buffer[this.#length++] = 2
-      const length = /** @type {{ length: number | null }} */ (body).length
-      const known = length === null ? 0xffff_ffff_ffff_ffffn : BigInt(length)
+      const known = body.length === null ? 0xffff_ffff_ffff_ffffn : BigInt(body.length)
       this.#length = this.#buffer.writeBigUInt64LE(known, this.#length)
     }
   }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 
 use crate::pinning::{Host, Observer, PinSet};
@@ -11,10 +12,10 @@ use crate::tls::config::TlsConfig;
 use crate::tls::connect::TlsOrigin;
 use crate::tls::{Failure, Identity, Phase};
 
-use super::connection::{ConnectTimeouts, ConnectionInfo, OnClosed, connect};
+use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
 use super::driver::{Driver, Target, within};
 use super::failure::explain;
-use super::pool::{Checkout, Lease, Pool, PoolLimits};
+use super::pool::{Checkout, Lease, Permit, Pool, PoolLimits};
 use super::request::Request;
 use super::response::{BodyLimits, Response, ResponseBody};
 
@@ -34,7 +35,7 @@ pub struct ClientOptions {
     pub headers_timeout: Option<Duration>,
     pub body: BodyLimits,
     pub pool: PoolLimits,
-    pub on_closed: Option<OnClosed>,
+    pub watch: Watch,
 }
 
 /// A client. Cloning it gives another handle on the same pool; the last handle dropped closes it.
@@ -97,31 +98,16 @@ impl<D: Driver> Inner<D> {
         // Before a packet leaves: a host that the policy does not allow is not even looked up.
         origin.tls.decide()?;
         let target = request.target;
+        let path = origin_form(request.path);
+        let host = request.headers.get(HOST).cloned();
         let mut message = http::Request::new(request.body);
         *message.method_mut() = request.method;
-        *message.uri_mut() = origin_form(request.path);
         *message.headers_mut() = request.headers;
         loop {
-            let mut lease = match origin.pool.checkout().await? {
-                Checkout::Lease(lease) => lease,
-                Checkout::Connect(permit) => {
-                    let options = &self.options;
-                    // Boxed, since it is large and a request that finds a connection should not carry it along.
-                    let made = Box::pin(connect(
-                        &self.driver,
-                        &target,
-                        &origin.tls,
-                        options.timeouts,
-                        options.on_closed.clone(),
-                    ));
-                    match made.await {
-                        Ok(connection) => permit.connected(connection),
-                        Err(failure) => {
-                            permit.failed(&failure);
-                            return Err(failure);
-                        }
-                    }
-                }
+            *message.uri_mut() = path.clone();
+            let (mut lease, fresh) = match origin.pool.checkout().await? {
+                Checkout::Lease(lease) => (lease, false),
+                Checkout::Connect(permit) => (self.connect(&target, origin, permit).await?, true),
             };
             let Some(connection) = lease.connection() else { continue };
             let info = Arc::clone(&connection.info);
@@ -129,13 +115,43 @@ impl<D: Driver> Inner<D> {
             let sent = within(&self.driver, self.options.headers_timeout, sent, || {
                 Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")
             });
-            match sent.await? {
+            let mut error = match sent.await? {
                 Ok(response) => return Ok(self.response(origin, response, lease, info)),
-                Err(mut error) => match error.take_message() {
-                    // The connection was closed while it was idle, and nothing was written to it.
-                    Some(back) if info.gate.check().is_ok() => message = back,
-                    _ => return Err(explain(error.error(), &info, Phase::Request)),
-                },
+                Err(error) => error,
+            };
+            match error.take_message() {
+                // The connection was closed while it was idle, and nothing was written to it. One that was
+                // made for this request is not made again and again.
+                Some(unsent) if !fresh && info.gate.check().is_ok() => message = unsent,
+                _ => return Err(explain(error.error(), &info, Phase::Request)),
+            }
+            // A connection puts in what its protocol needs; the next may speak another.
+            message.headers_mut().remove(HOST);
+            if let Some(host) = &host {
+                message.headers_mut().insert(HOST, host.clone());
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        target: &Target,
+        origin: &Origin,
+        permit: Permit,
+    ) -> Result<Lease, Failure> {
+        // Boxed, since it is large and a request that finds a connection should not carry it along.
+        let made = Box::pin(connect(
+            &self.driver,
+            target,
+            &origin.tls,
+            self.options.timeouts,
+            &self.options.watch,
+        ));
+        match made.await {
+            Ok(connection) => Ok(permit.connected(connection)),
+            Err(failure) => {
+                permit.failed(&failure);
+                Err(failure)
             }
         }
     }

@@ -27,8 +27,13 @@ pub struct ConnectTimeouts {
     pub handshake: Option<Duration>,
 }
 
-/// Called with a connection's number when nothing refers to it any more.
-pub type OnClosed = Arc<dyn Fn(u32) + Send + Sync>;
+/// Who is told of connections: of each as soon as it is proved, before a byte of a request is written to it, and by
+/// its number when nothing refers to it any more.
+#[derive(Clone)]
+pub struct Watch {
+    pub opened: Arc<dyn Fn(&ConnectionInfo) + Send + Sync>,
+    pub closed: Arc<dyn Fn(u32) + Send + Sync>,
+}
 
 /// What is known about a connection; its responses keep it.
 pub struct ConnectionInfo {
@@ -39,7 +44,7 @@ pub struct ConnectionInfo {
     pub gate: Arc<Gate>,
     /// The revision of the gate's outcome that has been told to who shows it.
     announced: AtomicU64,
-    on_closed: Option<OnClosed>,
+    watch: Watch,
 }
 
 impl ConnectionInfo {
@@ -52,9 +57,7 @@ impl ConnectionInfo {
 
 impl Drop for ConnectionInfo {
     fn drop(&mut self) {
-        if let Some(closed) = &self.on_closed {
-            closed(self.id);
-        }
+        (self.watch.closed)(self.id);
     }
 }
 
@@ -76,7 +79,7 @@ pub async fn connect<D: Driver>(
     target: &Target,
     origin: &TlsOrigin,
     timeouts: ConnectTimeouts,
-    on_closed: Option<OnClosed>,
+    watch: &Watch,
 ) -> Result<Connection, Failure> {
     let (stream, negotiated, remote) = match authenticate(driver, target, origin, timeouts).await {
         Err(refused) if refused.resumed => {
@@ -92,8 +95,9 @@ pub async fn connect<D: Driver>(
         gate: Arc::clone(stream.gate()),
         negotiated,
         announced: AtomicU64::new(u64::MAX),
-        on_closed,
+        watch: watch.clone(),
     });
+    (watch.opened)(&info);
     let sender = if info.negotiated.alpn.as_deref() == Some(b"h2") {
         let (sender, connection) = http2::Builder::new(Spawner(driver.clone()))
             .timer(driver.clone())

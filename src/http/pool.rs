@@ -13,6 +13,9 @@ use crate::tls::stream::Gate;
 
 use super::connection::Connection;
 
+/// Waiting requests from which on the queue is cleared of those that were aborted.
+const WAITERS: usize = 1024;
+
 /// How many connections an origin may have, and how long one may be idle.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolLimits {
@@ -59,9 +62,13 @@ struct Shared {
 /// What a waiting request is woken with.
 enum Turn {
     Lease(Lease),
-    Retry,
+    Retry(Nudge),
     Failed(Failure),
 }
+
+/// Word that it is worth looking again. A request that is aborted before it hears of it passes it on: else those
+/// behind it would wait for ever.
+struct Nudge(Option<Arc<Pool>>);
 
 /// The answer to a request for a connection.
 pub enum Checkout {
@@ -99,6 +106,10 @@ impl Pool {
                 if let Some(checkout) = self.at_once(&mut state) {
                     return Ok(checkout);
                 }
+                if state.waiters.len() >= WAITERS {
+                    // Aborted requests leave their places behind.
+                    state.waiters.retain(|waiter| !waiter.is_closed());
+                }
                 let (sender, turn) = oneshot::channel();
                 state.waiters.push_back(sender);
                 turn
@@ -109,7 +120,8 @@ impl Pool {
                     _ => {}
                 },
                 Ok(Turn::Failed(failure)) => return Err(failure),
-                Ok(Turn::Retry) | Err(_) => {}
+                Ok(Turn::Retry(nudge)) => nudge.heard(),
+                Err(_) => {}
             }
         }
     }
@@ -211,15 +223,39 @@ impl Pool {
 }
 
 impl State {
-    /// Gives a turn to the first waiter that is still there.
-    fn wake(&mut self, mut turn: Turn) -> Option<Turn> {
+    /// Lets the first waiter that is still there look again.
+    fn nudge(&mut self, pool: &Arc<Pool>) {
         while let Some(waiter) = self.waiters.pop_front() {
-            match waiter.send(turn) {
-                Ok(()) => return None,
-                Err(back) => turn = back,
+            match waiter.send(Turn::Retry(Nudge(Some(Arc::clone(pool))))) {
+                Err(Turn::Retry(unheard)) => unheard.heard(),
+                _ => return,
             }
         }
-        Some(turn)
+    }
+
+    /// Gives a connection to the first waiter that is still there, or gives it back.
+    fn hand_over(&mut self, mut lease: Lease) -> Option<Lease> {
+        while let Some(waiter) = self.waiters.pop_front() {
+            match waiter.send(Turn::Lease(lease)) {
+                Err(Turn::Lease(back)) => lease = back,
+                _ => return None,
+            }
+        }
+        Some(lease)
+    }
+}
+
+impl Nudge {
+    fn heard(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Nudge {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.lock().nudge(&pool);
+        }
     }
 }
 
@@ -238,20 +274,16 @@ impl Lease {
             return true;
         }
         let mut state = self.pool.lock();
+        let lease = Lease { pool: Arc::clone(&self.pool), connection: Some(connection) };
+        // Who was waiting when the pool was closed is still served.
+        let Some(mut lease) = state.hand_over(lease) else { return false };
+        let Some(connection) = lease.connection.take() else { return false };
         if state.closed {
             state.live = state.live.saturating_sub(1);
             return false;
         }
-        let lease = Lease { pool: Arc::clone(&self.pool), connection: Some(connection) };
-        match state.wake(Turn::Lease(lease)) {
-            Some(Turn::Lease(mut lease)) => {
-                if let Some(connection) = lease.connection.take() {
-                    state.idle.push(Idle { connection, since: Instant::now() });
-                }
-                true
-            }
-            _ => false,
-        }
+        state.idle.push(Idle { connection, since: Instant::now() });
+        true
     }
 }
 
@@ -277,7 +309,7 @@ impl Drop for Lease {
         drop(connection);
         let mut state = self.pool.lock();
         state.live = state.live.saturating_sub(1);
-        state.wake(Turn::Retry);
+        state.nudge(&self.pool);
     }
 }
 
@@ -299,10 +331,11 @@ impl Permit {
         } else {
             state.speaks_http1 = true;
         }
-        for waiter in std::mem::take(&mut state.waiters) {
-            let _ = waiter.send(Turn::Retry);
-        }
+        let waiters = std::mem::take(&mut state.waiters);
         drop(state);
+        for waiter in waiters {
+            let _ = waiter.send(Turn::Retry(Nudge(Some(Arc::clone(&self.pool)))));
+        }
         self.pool.lease(connection)
     }
 
@@ -317,7 +350,7 @@ impl Permit {
                 let _ = waiter.send(Turn::Failed(failure.clone()));
             }
         } else {
-            state.wake(Turn::Retry);
+            state.nudge(&self.pool);
         }
     }
 }
@@ -331,6 +364,6 @@ impl Drop for Permit {
         let mut state = self.pool.lock();
         state.connecting = state.connecting.saturating_sub(1);
         state.live = state.live.saturating_sub(1);
-        state.wake(Turn::Retry);
+        state.nudge(&self.pool);
     }
 }

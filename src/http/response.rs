@@ -17,6 +17,9 @@ use super::driver::{Driver, within};
 use super::failure::explain;
 use super::pool::{Lease, Pool};
 
+/// How long a connection may still be sending its request after the response is complete; then it is closed.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Limits on a response's body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
@@ -117,7 +120,10 @@ impl<D: Driver> ResponseBody<D> {
     pub async fn finish(mut self) {
         let Some(mut lease) = self.lease.take() else { return };
         let Some(connection) = lease.connection() else { return };
-        if connection.ready().await && lease.reuse() && self.pool.needs_reaper() {
+        // A server may answer in full and never read the rest of the request.
+        let ready = async { Ok(connection.ready().await) };
+        let ready = within(&self.driver, Some(SETTLING), ready, || ()).await;
+        if ready == Ok(true) && lease.reuse() && self.pool.needs_reaper() {
             self.driver.execute(Box::pin(reap(Arc::clone(&self.pool), self.driver.clone())));
         }
     }

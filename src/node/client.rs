@@ -8,7 +8,7 @@ use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
 use crate::http::client::{Client, ClientOptions};
-use crate::http::connection::ConnectTimeouts;
+use crate::http::connection::{ConnectTimeouts, Watch};
 use crate::http::pool::PoolLimits;
 use crate::http::response::BodyLimits;
 use crate::http::tokio_driver::{Addresses, Family, TokioDriver};
@@ -17,6 +17,7 @@ use crate::tls::config::{ClientIdentity, TlsConfig, TlsOptions, Version, crls};
 use crate::tls::path::Trust;
 use crate::tls::{Failure, Phase};
 
+use super::exchange;
 use super::failure;
 use super::pins::NativePinSet;
 use super::port::{Port, Shared};
@@ -66,7 +67,7 @@ impl Port {
         pins: &NativePinSet,
         trust: Option<&NativeTrust>,
     ) -> Result<Either<NativeClient, String>> {
-        let parts = match parts(options, pins, trust, self.shared()) {
+        let parts = match parts(id, options, pins, trust, self.shared()) {
             Ok(parts) => parts,
             Err(failure) => return Ok(Either::B(failure::to_json(&failure).to_string())),
         };
@@ -86,12 +87,16 @@ impl Port {
         options: NativeOptions,
         trust: &NativeTrust,
     ) -> Result<()> {
-        let trust = Arc::clone(trust.store());
         let shared = Arc::clone(self.shared());
         let driver = TokioDriver::new(runtime::handle()?, Addresses::default());
+        // Here, on JavaScript's thread, to which the bytes in the options belong.
+        let look = super::inspect::Look::new(&host, port, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {
-            let looked = super::inspect::run(&driver, &host, port, options, trust).await;
-            match looked {
+            let seen = match look {
+                Ok(look) => look.run(&driver).await,
+                Err(failure) => Err(failure),
+            };
+            match seen {
                 Ok(value) => shared.push(|packed, _| {
                     packed.frame(Kind::Inspected, id).bytes(value.to_string().as_bytes());
                 }),
@@ -119,6 +124,7 @@ impl Drop for NativeClient {
 }
 
 fn parts(
+    id: u32,
     options: NativeOptions,
     pins: &NativePinSet,
     trust: Option<&NativeTrust>,
@@ -139,7 +145,7 @@ fn parts(
         _ => Family::Any,
     };
     let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
-    let closed = Arc::downgrade(shared);
+    let (opened, closed) = (Arc::downgrade(shared), Arc::downgrade(shared));
     let client = ClientOptions {
         pins: Arc::clone(pins.set()),
         servername,
@@ -157,13 +163,20 @@ fn parts(
             },
             keep_alive: limit(options.keep_alive_timeout).unwrap_or(Duration::MAX),
         },
-        on_closed: Some(Arc::new(move |connection| {
-            if let Some(shared) = closed.upgrade() {
-                shared.push_along(|packed| {
-                    packed.frame(Kind::ConnectionClosed, connection);
-                });
-            }
-        })),
+        watch: Watch {
+            opened: Arc::new(move |connection| {
+                if let Some(shared) = opened.upgrade() {
+                    exchange::announce(&shared, id, connection);
+                }
+            }),
+            closed: Arc::new(move |connection| {
+                if let Some(shared) = closed.upgrade() {
+                    shared.push_along(|packed| {
+                        packed.frame(Kind::ConnectionClosed, connection);
+                    });
+                }
+            }),
+        },
         tls: tls(options, trust)?,
     };
     Ok((Addresses { family, local }, client))

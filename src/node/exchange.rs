@@ -20,7 +20,7 @@ use crate::tls::verified::{Excused, Step, Verified};
 
 use super::failure;
 use super::port::Shared;
-use super::wire::Kind;
+use super::wire::{Kind, Packed};
 
 /// A body up to this size that is complete by the time the head is sent comes along with it.
 const INLINE: usize = 64 * 1024;
@@ -33,6 +33,7 @@ const LARGE: usize = 16 * 1024;
 pub struct Exchange {
     pub shared: Arc<Shared>,
     pub id: u32,
+    pub client: u32,
     pub wanted: Arc<Notify>,
 }
 
@@ -56,7 +57,7 @@ struct Gathered {
 impl Exchange {
     async fn answer(&self, response: Response<TokioDriver>) {
         let Response { head, mut body, connection } = response;
-        self.announce(&connection);
+        announce(&self.shared, self.client, &connection);
         let mut gathered = Gathered::default();
         if let Err(failure) = gathered.what_is_here(&mut body, INLINE) {
             return self.shared.fail(self.id, &located(failure, &connection));
@@ -135,17 +136,23 @@ impl Exchange {
             }
         });
     }
+}
 
-    /// Tells JavaScript once what a connection is, and again if a change of policy changed what it rests on.
-    fn announce(&self, connection: &ConnectionInfo) {
-        if !connection.announce() {
-            return;
-        }
-        let verified = connection.gate.verified();
-        let text = describe(connection, &verified).to_string();
-        self.shared.push_along(|packed| {
-            packed.frame(Kind::Connection, self.id).u32(connection.id).bytes(text.as_bytes());
-        });
+/// Tells JavaScript once what a connection is, and again if a change of policy or an expiry changed what it rests
+/// on. At once where a looser policy let the server through: it may take the request and never answer.
+pub fn announce(shared: &Shared, client: u32, connection: &ConnectionInfo) {
+    if !connection.announce() {
+        return;
+    }
+    let verified = connection.gate.verified();
+    let text = describe(connection, &verified).to_string();
+    let write = |packed: &mut Packed| {
+        packed.frame(Kind::Connection, client).u32(connection.id).bytes(text.as_bytes());
+    };
+    if verified.excused.is_some() {
+        shared.push(|packed, _| write(packed));
+    } else {
+        shared.push_along(write);
     }
 }
 

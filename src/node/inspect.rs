@@ -8,6 +8,7 @@ use napi_derive::napi;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
+use crate::http::connection::ConnectTimeouts;
 use crate::http::driver::{Driver, Target, within};
 use crate::pinning::{Algorithm, CertificateInfo, Host, Pin, PinSet, Policy, Target as PinTarget};
 use crate::tls::config::{TlsConfig, crls};
@@ -21,58 +22,72 @@ use super::failure::{self, certificate, outcome};
 use super::pins::NativePinSet;
 use super::trust::NativeTrust;
 
-/// Connects, notes what is presented, and says what the verifier makes of it.
-pub async fn run(
-    driver: &impl Driver,
-    host: &str,
-    port: u16,
-    options: NativeOptions,
-    trust: Arc<TrustStore>,
-) -> std::result::Result<Value, Failure> {
-    let host = parse(host)?;
-    let named = options.servername.as_deref().map_or_else(|| Ok(host.clone()), parse)?;
-    let identity = Identity::new(named, port)
-        .map_err(|invalid| Failure::new("ERR_INVALID_URL", Phase::Policy, invalid.to_string()))?;
-    let limits = timeouts(&options);
-    let config = tls(options, Trust::Ca(trust))?;
-    let target = Target { host, port };
-    let seen = async {
-        let (io, remote) = within(driver, limits.connect, driver.dial(&target), || {
-            Failure::new("ETIMEDOUT", Phase::Connect, "no connection within `connectTimeout`")
-        })
-        .await?;
-        let looking = inspect::inspect(&config, &identity, io);
-        let presented = within(driver, limits.handshake, looking, || {
-            Failure::new(
-                "ERR_TLS_HANDSHAKE_TIMEOUT",
-                Phase::Handshake,
-                "the TLS handshake was not done within `handshakeTimeout`",
-            )
-        })
-        .await?;
-        Ok((presented, remote))
-    };
-    let (presented, remote) = seen
-        .await
-        .map_err(|failure: Failure| failure.at(&identity.host().to_string(), identity.port()))?;
-    let negotiated = presented.negotiated.as_ref();
-    let path = judge(&config, &presented.chain, &identity);
-    Ok(json!({
-        "host": identity.host().to_string(),
-        "port": identity.port(),
-        "remoteAddress": remote.ip().to_string(),
-        "protocol": negotiated.map(|n| n.protocol),
-        "cipher": negotiated.map(|n| &n.cipher),
-        "group": negotiated.map(|n| &n.group),
-        "alpn": negotiated.and_then(|n| n.alpn.as_deref()).map(String::from_utf8_lossy),
-        "incomplete": presented.incomplete.as_ref().map(failure::to_json),
-        "chain": presented.chain.iter().map(|der| describe(der)).collect::<Vec<_>>(),
-        "path": path.as_ref().ok().map(|verified| {
-            let steps = verified.path.iter().map(Step::describe);
-            steps.map(|info| certificate(&info)).collect::<Vec<_>>()
-        }),
-        "untrusted": path.as_ref().err().map(failure::to_json),
-    }))
+/// A look at a server: whom to connect to, and as whom.
+pub struct Look {
+    target: Target,
+    identity: Identity,
+    limits: ConnectTimeouts,
+    config: TlsConfig,
+}
+
+impl Look {
+    pub fn new(
+        host: &str,
+        port: u16,
+        options: NativeOptions,
+        trust: Arc<TrustStore>,
+    ) -> std::result::Result<Self, Failure> {
+        let host = parse(host)?;
+        let named = options.servername.as_deref().map_or_else(|| Ok(host.clone()), parse)?;
+        let identity = Identity::new(named, port).map_err(|invalid| {
+            Failure::new("ERR_INVALID_URL", Phase::Policy, invalid.to_string())
+        })?;
+        let limits = timeouts(&options);
+        let config = tls(options, Trust::Ca(trust))?;
+        Ok(Self { target: Target { host, port }, identity, limits, config })
+    }
+
+    /// Connects, notes what is presented, and says what the verifier makes of it.
+    pub async fn run(self, driver: &impl Driver) -> std::result::Result<Value, Failure> {
+        let Self { target, identity, limits, config } = self;
+        let seen = async {
+            let (io, remote) = within(driver, limits.connect, driver.dial(&target), || {
+                Failure::new("ETIMEDOUT", Phase::Connect, "no connection within `connectTimeout`")
+            })
+            .await?;
+            let looking = inspect::inspect(&config, &identity, io);
+            let presented = within(driver, limits.handshake, looking, || {
+                Failure::new(
+                    "ERR_TLS_HANDSHAKE_TIMEOUT",
+                    Phase::Handshake,
+                    "the TLS handshake was not done within `handshakeTimeout`",
+                )
+            })
+            .await?;
+            Ok((presented, remote))
+        };
+        let (presented, remote) = seen.await.map_err(|failure: Failure| {
+            failure.at(&identity.host().to_string(), identity.port())
+        })?;
+        let negotiated = presented.negotiated.as_ref();
+        let path = judge(&config, &presented.chain, &identity);
+        Ok(json!({
+            "host": identity.host().to_string(),
+            "port": identity.port(),
+            "remoteAddress": remote.ip().to_string(),
+            "protocol": negotiated.map(|n| n.protocol),
+            "cipher": negotiated.map(|n| &n.cipher),
+            "group": negotiated.map(|n| &n.group),
+            "alpn": negotiated.and_then(|n| n.alpn.as_deref()).map(String::from_utf8_lossy),
+            "incomplete": presented.incomplete.as_ref().map(failure::to_json),
+            "chain": presented.chain.iter().map(|der| describe(der)).collect::<Vec<_>>(),
+            "path": path.as_ref().ok().map(|verified| {
+                let steps = verified.path.iter().map(Step::describe);
+                steps.map(|info| certificate(&info)).collect::<Vec<_>>()
+            }),
+            "untrusted": path.as_ref().err().map(failure::to_json),
+        }))
+    }
 }
 
 /// Whether the chain would be trusted with no pins at all.
@@ -84,7 +99,8 @@ fn judge(
     let anything = Policy::from_json(r#"{"version":1,"unlisted":"allow","hosts":{"invalid":["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}}"#)
         .map_err(|error| Failure::new("EINVAL", Phase::Policy, error.to_string()))?;
     let pins = PinSet::new(anything);
-    config.rules().verify(chain, identity, &pins.current(), UnixTime::now())
+    let judged = config.rules().verify(chain, identity, &pins.current(), UnixTime::now());
+    judged.map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))
 }
 
 /// A presented certificate with every form of pin.

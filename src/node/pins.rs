@@ -151,7 +151,7 @@ fn describe(rule: &Rule) -> Value {
             Role::Leaf => "leaf",
             Role::Ca => "ca",
         },
-        "text": rule.pin.to_string(),
+        "text": rule.to_string(),
     })
 }
 

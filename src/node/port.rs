@@ -194,7 +194,12 @@ impl Port {
             let wanted = Arc::<Notify>::default();
             let entry = Entry { abort, wanted: Arc::clone(&wanted), upload };
             lock(&self.shared.exchanges).insert(frame.id, entry);
-            let exchange = Exchange { shared: Arc::clone(&self.shared), id: frame.id, wanted };
+            let exchange = Exchange {
+                shared: Arc::clone(&self.shared),
+                id: frame.id,
+                client: frame.client,
+                wanted,
+            };
             let run = exchange::run(exchange, client, request);
             work.push(Box::pin(Abortable::new(run, registration)));
         }

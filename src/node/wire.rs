@@ -46,7 +46,7 @@ impl<'a> Frames<'a> {
         let port = self.u16()?;
         let path = self.text()?;
         let mut headers = Ok(HeaderMap::new());
-        for _ in 0..self.u16()? {
+        for _ in 0..self.u32()? {
             let (name, value) = (self.text()?, self.text()?);
             headers = headers.and_then(|mut headers| {
                 add_header(&mut headers, name, value)?;

@@ -39,6 +39,20 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{shown:?}{more}")
 }
 
+/// The most characters that a message repeats of a text which should have been a pin.
+const HINT: usize = 8;
+
+/// The beginning of a text that was given for a pin: enough to find it again, too little to betray a private
+/// key that was pasted in its place.
+pub(super) fn hint(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= 2 * HINT {
+        return quoted(text);
+    }
+    let shown: String = text.chars().take(HINT).collect();
+    format!("{shown:?}… ({length} characters)")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
-use super::error::{Invalid, quoted};
+use super::error::{Invalid, hint};
 use super::material::{self, Material};
 use super::pin::{Algorithm, Pin, Role, Rule, Target};
 use super::tlsa;
@@ -75,7 +75,7 @@ fn one(text: &str) -> Result<Pin, Invalid> {
         let algorithm = algorithm(name)?;
         let digest = colon_hex(digest.trim_ascii()).ok_or_else(|| {
             Invalid::new(
-                format!("{} is not a fingerprint", quoted(text)),
+                format!("{} is not a fingerprint", hint(text)),
                 format!("write openssl's line as it is: `{algorithm} Fingerprint=AA:BB:…`"),
             )
         })?;
@@ -131,7 +131,7 @@ fn named(target: Target, rest: &str) -> Result<Pin, Invalid> {
     let algorithm = algorithm(name)?;
     let digest = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).map_err(|_| {
         Invalid::new(
-            format!("{} is not hexadecimal", quoted(hex)),
+            format!("{} is not hexadecimal", hint(hex)),
             format!(
                 "write `{target}:{algorithm}:` and {} hexadecimal digits, without colons",
                 2 * algorithm.length()
@@ -148,7 +148,7 @@ fn algorithm(name: &str) -> Result<Algorithm, Invalid> {
         "sha1" | "sha-1" => Err(broken("SHA-1")),
         "md5" => Err(broken("MD5")),
         _ => Err(Invalid::new(
-            format!("{} is no digest for a pin", quoted(name)),
+            format!("{} is no digest for a pin", hint(name)),
             "use sha256 or sha512",
         )),
     }
@@ -184,12 +184,12 @@ fn unknown(text: &str) -> Invalid {
     match algorithm(&name) {
         // `sha256:…`, `sha256-…`: it is the target that is missing.
         Ok(algorithm) => Invalid::new(
-            format!("{} does not say whether a key or a certificate is pinned", quoted(text)),
+            format!("{} does not say whether a key or a certificate is pinned", hint(text)),
             format!("write `spki:{algorithm}:HEX` or `cert:{algorithm}:HEX`"),
         ),
         Err(weak) if weak.problem.ends_with(BROKEN) => weak,
         Err(_) => unknown_base64(text)
-            .unwrap_or_else(|| Invalid::new(format!("{} is not a pin", quoted(text)), USUAL)),
+            .unwrap_or_else(|| Invalid::new(format!("{} is not a pin", hint(text)), USUAL)),
     }
 }
 
@@ -237,7 +237,7 @@ fn base64(text: &str) -> Result<Vec<u8>, Invalid> {
                 Err(_) => "copy the whole digest: 44 characters, the last of them `=`".to_owned(),
             },
         };
-        Invalid::new(format!("{} is not canonical base64", quoted(text)), fix)
+        Invalid::new(format!("{} is not canonical base64", hint(text)), fix)
     })
 }
 

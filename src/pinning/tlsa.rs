@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::error::{Invalid, quoted};
+use super::error::{Invalid, hint};
 use super::material::Material;
 use super::pin::{Algorithm, Pin, Role, Rule, Target};
 use super::text;
@@ -52,26 +52,26 @@ fn data(tokens: &[&str]) -> Result<Rule, Invalid> {
         "0" | "2" => Role::Ca,
         "1" | "3" => Role::Leaf,
         other => {
-            return Err(malformed(format!("TLSA usage {} is not 0 to 3", quoted(other))));
+            return Err(malformed(format!("TLSA usage {} is not 0 to 3", hint(other))));
         }
     };
     let target = match *selector {
         "0" => Target::Certificate,
         "1" => Target::Spki,
         other => {
-            return Err(malformed(format!("TLSA selector {} is not 0 or 1", quoted(other))));
+            return Err(malformed(format!("TLSA selector {} is not 0 or 1", hint(other))));
         }
     };
     let hex = hex.concat();
     let bytes = HEXLOWER_PERMISSIVE
         .decode(hex.as_bytes())
-        .map_err(|_| malformed(format!("TLSA data {} is not hexadecimal", quoted(&hex))))?;
+        .map_err(|_| malformed(format!("TLSA data {} is not hexadecimal", hint(&hex))))?;
     let pin = match *matching {
         "0" => full(target, &bytes)?,
         "1" => text::pin(target, Algorithm::Sha256, &bytes)?,
         "2" => text::pin(target, Algorithm::Sha512, &bytes)?,
         other => {
-            return Err(malformed(format!("TLSA matching type {} is not 0 to 2", quoted(other))));
+            return Err(malformed(format!("TLSA matching type {} is not 0 to 2", hint(other))));
         }
     };
     Ok(Rule { pin, role })
