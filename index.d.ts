@@ -32,6 +32,7 @@ export type PinInput =
   | KeyObject
   | webcrypto.JsonWebKey
   | NodeJS.ArrayBufferView
+  | Pin
   /** Pins exactly this certificate. */
   | { certificate: Material | X509Certificate }
   /** Pins the key of this certificate, request or public key. */
@@ -352,7 +353,7 @@ export interface VerifyChainOptions {
   trust?: 'ca' | 'pin-only'
   /** The moment to verify for, a Date or milliseconds. Default: now. */
   time?: Date | number
-  /** Certificates allowed between the leaf and the anchor. Default, and at most: 6. */
+  /** Certificates allowed between the leaf and the anchor, self-issued ones not counted. Never more than 6. */
   maxIntermediates?: number
 }
 

@@ -2,7 +2,8 @@
 const { PinnedClient } = require('./lib/client.js')
 const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
 const { inspect } = require('./lib/inspect.js')
-const { PinSet, parsePin, pinOf, verifyChain } = require('./lib/pins.js')
+const { parsePin, pinOf } = require('./lib/pins.js')
+const { PinSet, verifyChain } = require('./lib/policy.js')
 const { pinnedRequest } = require('./lib/request.js')
 const { PinnedResponse } = require('./lib/response.js')
 

@@ -5,7 +5,7 @@ const { outgoing, upload } = require('./body.js')
 const { argumentError, certificate, own, unwrapObject } = require('./errors.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
-const { handleOf } = require('./pins.js')
+const { handleOf } = require('./policy.js')
 const { abort, flush, hold, port, register, release, send, watchers } = require('./port.js')
 const { Arrived, PinnedResponse } = require('./response.js')
 const { kind } = require('./trust.js')
@@ -15,7 +15,7 @@ const { parseUrl } = require('./url.js')
 const URLS = 256
 
 /** @typedef {InstanceType<typeof import('./response.js').PinnedResponse>} Response */
-/** @typedef {InstanceType<typeof import('./pins.js').PinSet>} Pins */
+/** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
 
 let lastClient = 0
 const forgotten = new FinalizationRegistry((/** @type {number} */ id) => watchers.delete(id))

@@ -3,7 +3,7 @@
 
 const crypto = require('node:crypto')
 const { argumentError, own, unsafe } = require('./errors.js')
-const { asPinSet } = require('./pins.js')
+const { asPinSet } = require('./policy.js')
 const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
 /** Options of a client, with what holds where they are not given. Times in milliseconds, 0 for no limit. */
@@ -239,7 +239,8 @@ function family(value) {
 
 /** @param {any} signal */
 function checkSignal(signal) {
-  if (typeof signal?.addEventListener === 'function' && typeof signal.removeEventListener === 'function') return
+  const listens = typeof signal?.addEventListener === 'function' && typeof signal.removeEventListener === 'function'
+  if (listens && typeof signal.aborted === 'boolean') return
   throw argumentError('ERR_INVALID_ARG_TYPE', `signal must be an AbortSignal, not ${kind(signal)}`)
 }
 

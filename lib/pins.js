@@ -1,98 +1,14 @@
 'use strict'
-// Pins and policies: every input of a pin becomes text here, every decision about it is made in native code.
+// Pins in all their forms: every input of a pin becomes text here, every decision about it is made in native code.
 
-const { EventEmitter } = require('node:events')
 const crypto = require('node:crypto')
 const binding = require('../binding.js')
-const {
-  argumentError,
-  certificate,
-  date,
-  invalidPin,
-  own,
-  PinInvalidError,
-  unwrap,
-  unwrapObject
-} = require('./errors.js')
-const { trustOf, byteList, kind } = require('./trust.js')
+const { argumentError, invalidPin, own, PinInvalidError, unwrap } = require('./errors.js')
+const { kind } = require('./trust.js')
 
 const WHICH_CERTIFICATE =
   'a certificate does not say what to pin; write { publicKey: certificate } for its key or ' +
   '{ certificate } for exactly this certificate'
-
-/**
- * A live policy. What holds for a connection is what the pin set says when it is written to.
- */
-class PinSet extends EventEmitter {
-  #native
-
-  /** @param {unknown} pins */
-  constructor(pins) {
-    super()
-    this.#native = unwrapObject(binding.pinSet(policyText(pins)))
-    handles.set(this, this.#native)
-  }
-
-  /**
-   * The entry that decides about a host, or null where the policy has none.
-   * @param {string} host
-   * @param {number} [port]
-   */
-  match(host, port = 443) {
-    if (typeof host !== 'string')
-      throw argumentError('ERR_INVALID_ARG_TYPE', `host must be a string, not ${kind(host)}`)
-    const entry = unwrap(this.#native.entry(host, checkPort(port)))
-    return entry && { ...entry, expires: date(entry.expires) }
-  }
-
-  /**
-   * Decides about a chain as a connection would.
-   * @param {string} host
-   * @param {unknown} chain
-   * @param {Record<string, unknown>} [options]
-   */
-  check(host, chain, options = {}) {
-    return verifyChain({ ...options, hostname: host, chain, pins: this })
-  }
-
-  /**
-   * Puts another policy into force, as a whole. If it is malformed, nothing changes.
-   * @param {unknown} pins
-   */
-  replace(pins) {
-    unwrap(this.#native.replace(policyText(pins)))
-    this.emit('change')
-  }
-
-  /** What is valid in the policy and still unwise. */
-  get warnings() {
-    return JSON.parse(this.#native.warnings())
-  }
-
-  /** The policy in canonical form. */
-  toJSON() {
-    return JSON.parse(this.#native.toJson())
-  }
-}
-
-/** @type {WeakMap<PinSet, import('../binding.js').NativePinSet>} */
-const handles = new WeakMap()
-
-/**
- * The native side of a pin set.
- * @param {PinSet} pins
- */
-function handleOf(pins) {
-  return /** @type {import('../binding.js').NativePinSet} */ (handles.get(pins))
-}
-
-/**
- * Whatever the option `pins` is, as a pin set.
- * @param {unknown} pins
- */
-function asPinSet(pins) {
-  return pins instanceof PinSet ? pins : new PinSet(pins)
-}
 
 /**
  * A policy, a shorthand or a list of pins as JSON with nothing but text for pins.
@@ -100,7 +16,6 @@ function asPinSet(pins) {
  * @returns {string}
  */
 function policyText(pins) {
-  if (pins instanceof PinSet) return handleOf(pins).toJson()
   if (pins === undefined || pins === null) {
     throw invalidPin('pins', "no pins; give at least one, such as ['sha256/…']")
   }
@@ -169,6 +84,28 @@ function pinList(pins, place) {
   return pins.map((pin, index) => pinText(pin, `${place}[${index}]`))
 }
 
+/** A pin that has been read. */
+class Pin {
+  #text
+
+  /** @param {any} native */
+  constructor({ target, algorithm, digest, role, text }) {
+    this.target = target
+    this.algorithm = algorithm
+    this.digest = Buffer.from(digest, 'hex')
+    this.role = role
+    this.#text = text
+  }
+
+  toString() {
+    return this.#text
+  }
+
+  toJSON() {
+    return this.#text
+  }
+}
+
 /**
  * Whether a value stands for one pin rather than for a list or a policy.
  * @param {any} value
@@ -176,7 +113,7 @@ function pinList(pins, place) {
 function isPin(value) {
   if (typeof value === 'string') return true
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  if (ArrayBuffer.isView(value) || value instanceof crypto.KeyObject) return true
+  if (ArrayBuffer.isView(value) || value instanceof crypto.KeyObject || value instanceof Pin) return true
   if (value instanceof crypto.X509Certificate || typeof value.kty === 'string') return true
   return Object.hasOwn(value, 'certificate') || Object.hasOwn(value, 'publicKey')
 }
@@ -189,6 +126,7 @@ function isPin(value) {
  */
 function pinText(pin, place) {
   if (typeof pin === 'string') return pin
+  if (pin instanceof Pin) return String(pin)
   if (pin instanceof crypto.X509Certificate) throw invalidPin(place, WHICH_CERTIFICATE)
   if (ArrayBuffer.isView(pin)) return bareMaterial(pin, place)
   if (pin instanceof crypto.KeyObject || typeof pin?.kty === 'string') return pinAt(pin, 'spki', place)
@@ -270,7 +208,7 @@ function parsePin(input) {
   if (pins.length > 1) {
     throw invalidPin('pin', `${pins.length} pins in one text; split it at ";", or give it as the option pins`)
   }
-  return pinObject(pins[0])
+  return new Pin(pins[0])
 }
 
 /**
@@ -289,73 +227,7 @@ function pinOf(material, options = {}) {
   if (algorithm !== 'sha256' && algorithm !== 'sha512') {
     throw argumentError('ERR_INVALID_ARG_VALUE', `algorithm must be 'sha256' or 'sha512', not ${kind(algorithm)}`)
   }
-  return pinObject(unwrap(binding.pinOf(materialOf(material, 'certificateOrKey'), target, algorithm)))
+  return new Pin(unwrap(binding.pinOf(materialOf(material, 'certificateOrKey'), target, algorithm)))
 }
 
-/** @param {any} native */
-function pinObject({ target, algorithm, digest, role, text }) {
-  return { target, algorithm, digest: Buffer.from(digest, 'hex'), role, toString: () => text, toJSON: () => text }
-}
-
-const CHAIN_OPTIONS = ['chain', 'hostname', 'port', 'pins', 'ca', 'crl', 'trust', 'time', 'maxIntermediates']
-
-/**
- * The native verifier without a connection: the verified path and the pin that matched on it, or the error thrown.
- * @param {Record<string, any>} options
- */
-function verifyChain(options) {
-  const { chain, hostname, port = 443, pins, ca, crl, trust = 'ca', time, maxIntermediates } = own(options)
-  for (const name of Object.keys(options ?? {})) {
-    if (!CHAIN_OPTIONS.includes(name)) throw argumentError('ERR_INVALID_ARG_VALUE', `unknown option ${name}`)
-  }
-  if (typeof hostname !== 'string') {
-    throw argumentError('ERR_INVALID_ARG_TYPE', `hostname must be a string, not ${kind(hostname)}`)
-  }
-  const certificates = (Array.isArray(chain) ? chain : [chain]).map(certificate =>
-    certificate instanceof crypto.X509Certificate ? certificate.raw : certificate
-  )
-  const given = {
-    chain: byteList(certificates, 'chain'),
-    hostname,
-    port: checkPort(port),
-    time: seconds(time),
-    crl: byteList(crl, 'crl'),
-    maxIntermediates: checkDepth(maxIntermediates)
-  }
-  const store = trustOf({ trust, ca, crl })
-  const { path, pattern, matched, excused } = unwrap(binding.verifyChain(given, handleOf(asPinSet(pins)), store))
-  return { path: path.map(certificate), pattern, matched, excused }
-}
-
-/**
- * @param {unknown} time
- * @returns {number | undefined}
- */
-function seconds(time) {
-  if (time === undefined) return undefined
-  const milliseconds = time instanceof Date ? time.getTime() : time
-  if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds / 1000
-  throw argumentError('ERR_INVALID_ARG_VALUE', 'time must be a Date or milliseconds')
-}
-
-/**
- * @param {unknown} depth
- * @returns {number | undefined}
- */
-function checkDepth(depth) {
-  if (depth === undefined || (Number.isInteger(depth) && Number(depth) >= 0 && Number(depth) < 2 ** 32)) {
-    return /** @type {number | undefined} */ (depth)
-  }
-  throw argumentError('ERR_INVALID_ARG_VALUE', 'maxIntermediates must be an integer, 0 or more')
-}
-
-/** @param {unknown} port */
-function checkPort(port) {
-  if (Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536) return Number(port)
-  throw argumentError(
-    'ERR_INVALID_ARG_VALUE',
-    `port must be an integer from 1 to 65535, not ${typeof port === 'number' ? port : kind(port)}`
-  )
-}
-
-module.exports = { PinSet, asPinSet, handleOf, policyText, parsePin, pinOf, verifyChain, checkPort }
+module.exports = { policyText, parsePin, pinOf }

@@ -5,7 +5,8 @@ const { KeyObject } = require('node:crypto')
 const { PinnedClient } = require('./client.js')
 const { own } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject } = require('./options.js')
-const { PinSet, policyText } = require('./pins.js')
+const { policyText } = require('./pins.js')
+const { PinSet } = require('./policy.js')
 
 /** @typedef {InstanceType<typeof PinSet>} Pins */
 
