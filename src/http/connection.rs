@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{AbortHandle, Abortable};
 use http::{Request, Response, header, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -68,7 +69,8 @@ pub struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    /// With a way to end it in the middle of an upload, which hyper would go on with.
+    Http1(http1::SendRequest<RequestBody>, AbortHandle),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -115,10 +117,11 @@ pub async fn connect<D: Driver>(
             .handshake(stream)
             .await
             .map_err(|error| super::failure::explain(&error, &info, Phase::Request))?;
+        let (kill, killed) = AbortHandle::new_pair();
         driver.execute(Box::pin(async move {
-            let _ = connection.await;
+            let _ = Abortable::new(connection, killed).await;
         }));
-        Sender::Http1(sender)
+        Sender::Http1(sender, kill)
     };
     Ok(Connection { info, sender })
 }
@@ -154,7 +157,7 @@ impl Connection {
     #[must_use]
     pub fn usable(&self) -> bool {
         let alive = match &self.sender {
-            Sender::Http1(sender) => sender.is_ready(),
+            Sender::Http1(sender, _) => sender.is_ready(),
             Sender::Http2(sender) => !sender.is_closed(),
         };
         alive && self.info.gate.enforce()
@@ -164,7 +167,7 @@ impl Connection {
     #[must_use]
     pub fn share(&self) -> Option<Self> {
         match &self.sender {
-            Sender::Http1(_) => None,
+            Sender::Http1(..) => None,
             Sender::Http2(sender) => {
                 Some(Self { info: Arc::clone(&self.info), sender: Sender::Http2(sender.clone()) })
             }
@@ -176,10 +179,17 @@ impl Connection {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// Ends an HTTP/1.1 connection at once, whatever it is doing.
+    pub fn kill(self) {
+        if let Sender::Http1(_, kill) = self.sender {
+            kill.abort();
+        }
+    }
+
     /// Waits until the last exchange is over and the next may begin.
     pub async fn ready(&mut self) -> bool {
         let ready = match &mut self.sender {
-            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http1(sender, _) => sender.ready().await,
             Sender::Http2(sender) => sender.ready().await,
         };
         ready.is_ok()
@@ -192,7 +202,7 @@ impl Connection {
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match &mut self.sender {
-            Sender::Http1(sender) => {
+            Sender::Http1(sender, _) => {
                 if !request.headers().contains_key(header::HOST)
                     && let Ok(value) = header::HeaderValue::from_str(authority)
                 {

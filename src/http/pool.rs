@@ -306,7 +306,7 @@ impl Drop for Lease {
             self.pool.end_stream(&connection);
             return;
         }
-        drop(connection);
+        connection.kill();
         let mut state = self.pool.lock();
         state.live = state.live.saturating_sub(1);
         state.nudge(&self.pool);
