@@ -95,7 +95,13 @@ class PinnedClient {
       if (settle()) reject(signal.reason)
       arrived.fail(signal.reason)
     }
-    const arrived = new Arrived(() => signal?.removeEventListener('abort', stop))
+    const arrived = new Arrived(() => {
+      try {
+        signal?.removeEventListener('abort', stop)
+      } catch {
+        // A signal of somebody's own making; nothing depends on its answer.
+      }
+    })
     const id = register({
       onHead: head => {
         arrived.start(head)

@@ -203,14 +203,20 @@ impl Port {
             let run = exchange::run(exchange, client, request);
             work.push(Box::pin(Abortable::new(run, registration)));
         }
-        if work.is_empty() {
+        let runtime = runtime::handle()?;
+        if work.len() <= 1 {
+            for exchange in work {
+                runtime.spawn(exchange);
+            }
             return Ok(());
         }
         // One task is handed to the native thread; it starts the others there, which costs no wake-up.
-        runtime::handle()?.spawn(async move {
+        runtime.spawn(async move {
             for exchange in work {
                 tokio::spawn(exchange);
             }
+            // tokio runs the task spawned last before all others; requests are to begin in their order.
+            tokio::spawn(async {});
         });
         Ok(())
     }

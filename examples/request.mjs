@@ -1,0 +1,22 @@
+// One pinned request, and what to do about each way it can fail.
+//
+//   node examples/request.mjs https://example.com/ sha256/BASE64 [sha256/BASE64 of the backup]
+
+import { PinMismatchError, PinPolicyError, pinnedRequest, TlsPinningError } from 'tls-pinning'
+
+const [url, ...pins] = process.argv.slice(2)
+try {
+  const response = await pinnedRequest(url, { pins, signal: AbortSignal.timeout(30_000) })
+  console.log(response.status, response.tls.protocol, response.tls.matched)
+  console.log(await response.text())
+} catch (error) {
+  if (error instanceof PinMismatchError) {
+    console.error('Another key, or somebody in the middle. Nothing was sent. Ask whoever runs the server.')
+  } else if (error instanceof PinPolicyError) {
+    console.error('The pins say nothing (any more) about this host. Nothing was sent.')
+  } else if (error instanceof TlsPinningError) {
+    console.error(`Failed with ${error.code} in the phase "${error.phase}".`)
+  }
+  console.error(String(error))
+  process.exitCode = 1
+}
