@@ -300,7 +300,7 @@ describe('a request is not sent with', LIMIT, () => {
 
   for (const options of /** @type {any[]} */ ([null, 'x', 5, []])) {
     it(`${JSON.stringify(options)} for options`, async () => {
-      check(await rejection(client.request(server.url, options)), TYPE, /options must be an object/)
+      check(await rejection(client.request(server.url, options)), TYPE, /options must be a plain object/)
     })
   }
 

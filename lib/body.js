@@ -3,7 +3,7 @@
 
 const { Readable } = require('node:stream')
 const { argumentError } = require('./errors.js')
-const { flush, port, writable } = require('./port.js')
+const { flush, port, wake, writable } = require('./port.js')
 const { kind } = require('./trust.js')
 
 /** What native code answers to a piece: more may follow, not yet, or nobody reads this body any more. */
@@ -69,22 +69,60 @@ function streamed(pieces, length, type) {
 }
 
 /**
- * Sends the pieces of a body, no faster than they are taken.
+ * Sends the pieces of a body, no faster than they are taken. Returns what ends it early and closes its source.
  * @param {number} id
- * @param {AsyncIterable<unknown> | Iterable<unknown>} pieces
+ * @param {any} pieces
+ * @param {(error: unknown) => void} onError
  */
-async function upload(id, pieces) {
+function upload(id, pieces, onError) {
+  const source = pieces instanceof ReadableStream ? fromStream(pieces) : fromIterable(pieces)
+  let over = false
+  const stop = () => {
+    if (over) return
+    over = true
+    wake(id)
+    source.close()
+  }
+  const run = async () => {
+    for (let next = await source.next(); !next.done; next = await source.next()) {
+      const bytes = asBytes(await next.value)
+      for (let at = 0; at < bytes.length && !over; at += PIECE) {
+        const answer = port.write(id, bytes.subarray(at, at + PIECE))
+        if (answer === Write.unread) return stop()
+        if (answer === Write.wait) await writable(id)
+      }
+      if (over) return
+    }
+    over = true
+    port.write(id, null)
+  }
   flush()
-  for await (const piece of pieces) {
-    const bytes = asBytes(piece)
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      const answer = port.write(id, bytes.subarray(at, at + PIECE))
-      // Leaving the loop ends the iterator, which closes the body's source.
-      if (answer === Write.unread) return
-      if (answer === Write.wait) await writable(id)
+  run().catch(error => {
+    // Once it is over, what its source has to say no longer matters.
+    if (over) return
+    stop()
+    onError(error)
+  })
+  return stop
+}
+
+/** @param {ReadableStream} stream */
+function fromStream(stream) {
+  const reader = stream.getReader()
+  return { next: () => reader.read(), close: () => void reader.cancel().catch(() => {}) }
+}
+
+/** @param {any} pieces */
+function fromIterable(pieces) {
+  const iterator = pieces[Symbol.asyncIterator]?.() ?? pieces[Symbol.iterator]()
+  return {
+    next: async () => iterator.next(),
+    close: () => {
+      // A stream that is silent would keep its file or socket until it speaks.
+      if (typeof pieces.destroy === 'function') pieces.destroy()
+      else void Promise.resolve(iterator.return?.()).catch(() => {})
     }
   }
-  port.write(id, null)
 }
 
 /** @param {unknown} piece */

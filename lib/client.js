@@ -95,7 +95,10 @@ class PinnedClient {
       if (settle()) reject(signal.reason)
       arrived.fail(signal.reason)
     }
+    /** @type {(() => void) | undefined} */
+    let stopUpload
     const arrived = new Arrived(() => {
+      stopUpload?.()
       try {
         signal?.removeEventListener('abort', stop)
       } catch {
@@ -103,6 +106,8 @@ class PinnedClient {
       }
     })
     const id = register({
+      // A client that nobody else refers to is still wanted here: its connections are reported to it.
+      client: this,
       onHead: head => {
         arrived.start(head)
         if (settle()) resolve(new PinnedResponse(head, target.href, arrived))
@@ -116,15 +121,18 @@ class PinnedClient {
     hold()
     try {
       signal?.addEventListener('abort', stop, { once: true })
+      // The headers and the body were read meanwhile, which may run anybody's code.
+      if (signal?.aborted) throw signal.reason
       send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
     } catch (error) {
       // A signal of somebody's own making, or a request larger than memory.
       abort(id)
       settle()
+      arrived.end()
       throw error
     }
     if (body.pieces) {
-      upload(id, body.pieces).catch(error => {
+      stopUpload = upload(id, body.pieces, error => {
         abort(id)
         if (settle()) reject(error)
         arrived.fail(error)

@@ -111,6 +111,16 @@ function own(options) {
 }
 
 /**
+ * Whether all there is to an object is its own: an option that a class has as a getter would be passed over in silence.
+ * @param {object} value
+ */
+function isPlain(value) {
+  const prototype = Object.getPrototypeOf(value)
+  // `Object.prototype` of whatever realm, or none.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/**
  * A malformed pin, with the place it stands at.
  * @param {string} place
  * @param {string} problem What is wrong, and what to write.
@@ -163,6 +173,7 @@ module.exports = {
   unwrap,
   unwrapObject,
   own,
+  isPlain,
   invalidPin,
   argumentError,
   unsafe,

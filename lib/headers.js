@@ -7,6 +7,8 @@ const { kind } = require('./trust.js')
 /** What may not stand in a header's value (RFC 9110, 5.5). */
 const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** What a host header may hold (RFC 9110, 7.2). */
+const AUTHORITY = /^[\w.~-]+(:\d+)?$|^\[[\da-fA-F:.]+\](:\d+)?$/
 /** Headers that belong to the connection, not to the request. */
 const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'expect', 'te']
 
@@ -36,10 +38,20 @@ function headerList(given, body, method) {
     }
     hasType ||= name === 'content-type'
     hasHost ||= name === 'host'
+    if (name === 'host' && !AUTHORITY.test(list[index + 1])) {
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `the header host must be a host, not ${JSON.stringify(list[index + 1])}`
+      )
+    }
     if (name === 'content-length') {
       hasLength = true
       checkLength(list[index + 1], body)
+      body.length = Number(list[index + 1])
     }
+  }
+  if (body.pieces && body.length === null && (method === 'GET' || method === 'HEAD')) {
+    throw argumentError('ERR_INVALID_ARG_VALUE', `a body of unknown length cannot be sent with ${method}`)
   }
   if (body.type && !hasType) list.push('content-type', body.type)
   if (!hasLength && body.pieces && body.length !== null) list.push('content-length', String(body.length))
@@ -56,7 +68,8 @@ function headerList(given, body, method) {
  * @param {import('./body.js').Outgoing} body
  */
 function checkLength(value, body) {
-  if (/^\d+$/.test(value) && (body.length === null || Number(value) === body.length)) return
+  const length = /^\d+$/.test(value) ? Number(value) : Number.NaN
+  if (Number.isSafeInteger(length) && (body.length === null || length === body.length)) return
   throw argumentError(
     'ERR_HTTP_CONTENT_LENGTH_MISMATCH',
     `content-length is ${value}, the body has ${body.length} bytes`

@@ -2,7 +2,7 @@
 // The options of a client, checked before anything else happens.
 
 const crypto = require('node:crypto')
-const { argumentError, own, unsafe } = require('./errors.js')
+const { argumentError, isPlain, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
 const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
@@ -94,8 +94,8 @@ function distance(a, b) {
  * @param {string[]} known
  */
 function checkObject(options, known) {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw argumentError('ERR_INVALID_ARG_TYPE', `options must be an object, not ${kind(options)}`)
+  if (typeof options !== 'object' || options === null || !isPlain(options)) {
+    throw argumentError('ERR_INVALID_ARG_TYPE', `options must be a plain object, not ${kind(options)}`)
   }
   checkNames(options, known)
 }

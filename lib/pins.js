@@ -3,7 +3,7 @@
 
 const crypto = require('node:crypto')
 const binding = require('../binding.js')
-const { argumentError, invalidPin, own, PinInvalidError, unwrap } = require('./errors.js')
+const { argumentError, invalidPin, isPlain, own, PinInvalidError, unwrap } = require('./errors.js')
 const { kind } = require('./trust.js')
 
 const WHICH_CERTIFICATE =
@@ -41,7 +41,7 @@ function noSilence(key, value) {
 function plain(pins) {
   if (isPin(pins)) return [pinText(pins, 'pins')]
   if (Array.isArray(pins)) return pinList(pins, 'pins')
-  if (typeof pins !== 'object') throw invalidPin('pins', `${kind(pins)} is not a pin or a policy`)
+  if (typeof pins !== 'object' || !isPlain(pins)) throw invalidPin('pins', `${kind(pins)} is not a pin or a policy`)
   if (!Object.hasOwn(pins, 'hosts') && !Object.hasOwn(pins, 'version')) return hosts(pins, 'pins')
   const isMap = typeof pins.hosts === 'object' && pins.hosts !== null && !Array.isArray(pins.hosts)
   return isMap ? { ...pins, hosts: hosts(pins.hosts, 'hosts') } : pins
@@ -58,6 +58,7 @@ function hosts(map, place) {
       if (isPin(entry)) return [pattern, pinText(entry, here)]
       if (Array.isArray(entry)) return [pattern, pinList(entry, here)]
       if (typeof entry !== 'object' || entry === null) return [pattern, entry]
+      if (!isPlain(entry)) throw invalidPin(here, `${kind(entry)} is not a plain object`)
       const plainEntry = own(entry)
       for (const key of ['pins', 'leaf', 'ca']) {
         if (plainEntry[key] !== undefined) plainEntry[key] = list(plainEntry[key], `${here}.${key}`)

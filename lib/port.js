@@ -7,6 +7,7 @@ const { Batch, Completions, Head, Kind } = require('./wire.js')
 
 /**
  * @typedef {object} Exchange What a request under way wants to be told.
+ * @property {unknown} [client] Kept alive.
  * @property {(head: InstanceType<typeof import('./wire.js').Head>) => void} [onHead]
  * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
  * @property {(error: Error) => void} onFailed
@@ -163,4 +164,4 @@ function dispatch(completions) {
   }
 }
 
-module.exports = { port, watchers, register, send, flush, abort, writable, hold, release }
+module.exports = { port, watchers, register, send, flush, abort, wake, writable, hold, release }

@@ -26,13 +26,17 @@ async function pinnedRequest(url, options) {
   return clientFor(client).request(url, { method, headers, body, signal })
 }
 
-/** @param {Record<string, any>} options */
-function clientFor(options) {
-  const key = identity(options)
+/** @param {Record<string, any>} given */
+function clientFor(given) {
+  // One reading of everything: what a client is found by is what it is made from.
+  const { pins, ...rest } = given
+  const options = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, copy(value)]))
+  const policy = pins instanceof PinSet ? pins : JSON.parse(policyText(pins))
+  const key = identity(policy, options)
   // What has no key is not kept; most of it is not valid either, which the client says.
-  if (key === undefined) return new PinnedClient(options)
+  if (key === undefined) return new PinnedClient({ ...options, pins: policy })
   const known = clients.get(key)
-  const client = known ?? new PinnedClient(options)
+  const client = known ?? new PinnedClient({ ...options, pins: policy })
   clients.delete(key)
   clients.set(key, client)
   if (clients.size > CLIENTS) {
@@ -43,6 +47,15 @@ function clientFor(options) {
   return client
 }
 
+/** @param {any} value @returns {unknown} */
+function copy(value) {
+  if (Array.isArray(value)) return value.map(copy)
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice()
+  }
+  return value instanceof ArrayBuffer ? new Uint8Array(value.slice(0)) : value
+}
+
 let lastPinSet = 0
 /** @type {WeakMap<object, number>} */
 const pinSets = new WeakMap()
@@ -50,13 +63,14 @@ const pinSets = new WeakMap()
 /**
  * Options by their values, so that a list written anew in each call is the same list, and one that was changed is
  * another. A `PinSet` is itself, since it is meant to change. Values of different kinds never have the same key.
+ * @param {any} policy
  * @param {Record<string, any>} options
  */
-function identity({ pins, ...options }) {
+function identity(policy, options) {
   const names = Object.keys(options).filter(name => options[name] !== undefined)
   const parts = names.sort().map(name => [name, keyOf(options[name])])
   if (parts.some(([, key]) => key === undefined)) return undefined
-  return JSON.stringify([pins instanceof PinSet ? pinSetNumber(pins) : policyText(pins), parts])
+  return JSON.stringify([policy instanceof PinSet ? pinSetNumber(policy) : policy, parts])
 }
 
 /** @param {Pins} pins */
@@ -73,10 +87,7 @@ function pinSetNumber(pins) {
 function keyOf(value) {
   if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
   if (typeof value === 'number') return `number ${value}`
-  if (ArrayBuffer.isView(value)) {
-    return `bytes ${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')}`
-  }
-  if (value instanceof ArrayBuffer) return `bytes ${Buffer.from(value).toString('latin1')}`
+  if (value instanceof Uint8Array) return `bytes ${Buffer.from(value.buffer).toString('latin1')}`
   if (value instanceof KeyObject && value.type === 'private') {
     return `key ${value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')}`
   }

@@ -111,6 +111,10 @@ impl<D: Driver> Inner<D> {
             };
             let Some(connection) = lease.connection() else { continue };
             let info = Arc::clone(&connection.info);
+            // A pooled connection may rest on a looser policy by now, which is reported before it is written to.
+            if info.gate.check().is_ok() {
+                (self.options.watch.opened)(&info);
+            }
             let sent = async { Ok(connection.send(&origin.authority, message).await) };
             let sent = within(&self.driver, self.options.headers_timeout, sent, || {
                 Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")

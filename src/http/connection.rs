@@ -17,9 +17,10 @@ use crate::tls::{Failure, Phase};
 use super::driver::{Driver, Spawner, Target, within};
 use super::request::RequestBody;
 
-/// HTTP/2 flow-control windows: large enough for a fast link, small enough to hold many streams.
+/// HTTP/2 flow-control windows: large enough for a fast link, and so far apart that some bodies which nobody reads
+/// leave room for the others.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
 /// How long each step of making a connection may take; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +29,8 @@ pub struct ConnectTimeouts {
     pub handshake: Option<Duration>,
 }
 
-/// Who is told of connections: of each as soon as it is proved, before a byte of a request is written to it, and by
-/// its number when nothing refers to it any more.
+/// Who is told of connections: of each before a request is written to it, again when what it rests on has changed,
+/// and by its number when nothing refers to it any more.
 #[derive(Clone)]
 pub struct Watch {
     pub opened: Arc<dyn Fn(&ConnectionInfo) + Send + Sync>,
@@ -99,7 +100,6 @@ pub async fn connect<D: Driver>(
         announced: AtomicU64::new(u64::MAX),
         watch: watch.clone(),
     });
-    (watch.opened)(&info);
     let sender = if info.negotiated.alpn.as_deref() == Some(b"h2") {
         let (sender, connection) = http2::Builder::new(Spawner(driver.clone()))
             .timer(driver.clone())

@@ -175,6 +175,7 @@ impl Pool {
             let left = keep_alive.saturating_sub(since.elapsed());
             if left.is_zero() { keep_alive } else { left }
         });
+        let next = next.filter(|_| keep_alive < Duration::MAX);
         state.reaping = next.is_some();
         next
     }

@@ -44,7 +44,7 @@ pub enum Piece {
 
 /// The body that was being sent ended before its end: the request must fail, not look complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the request body broke off")]
+#[error("the request body broke off, or has not the length that was announced")]
 pub struct BodyBrokeOff;
 
 impl From<Infallible> for BodyBrokeOff {
@@ -73,9 +73,16 @@ impl Body for RequestBody {
                 match piece {
                     Some(Piece::Data(bytes)) => {
                         if let Some(left) = left {
-                            *left = left.saturating_sub(bytes.len() as u64);
+                            // hyper would cut the body at its announced length, and it would look complete.
+                            match left.checked_sub(bytes.len() as u64) {
+                                Some(rest) => *left = rest,
+                                None => return Poll::Ready(Some(Err(BodyBrokeOff))),
+                            }
                         }
                         Poll::Ready(Some(Ok(Frame::data(bytes))))
+                    }
+                    Some(Piece::End) if left.is_some_and(|left| left > 0) => {
+                        Poll::Ready(Some(Err(BodyBrokeOff)))
                     }
                     Some(Piece::End) => {
                         *self = Self::Empty;

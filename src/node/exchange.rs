@@ -15,8 +15,8 @@ use crate::http::connection::ConnectionInfo;
 use crate::http::request::Request;
 use crate::http::response::{Frame, Response, ResponseBody};
 use crate::http::tokio_driver::TokioDriver;
-use crate::tls::Failure;
 use crate::tls::verified::{Excused, Step, Verified};
+use crate::tls::{Failure, Phase};
 
 use super::failure;
 use super::port::Shared;
@@ -35,6 +35,16 @@ pub struct Exchange {
     pub id: u32,
     pub client: u32,
     pub wanted: Arc<Notify>,
+}
+
+impl Drop for Exchange {
+    /// A defect must not leave JavaScript waiting for ever.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let defect = Failure::new("ERR_INTERNAL_ASSERTION", Phase::Request, "a defect was met");
+            self.shared.fail(self.id, &defect);
+        }
+    }
 }
 
 /// Runs a request to its end. Dropped, it stops at once and takes its connection with it.

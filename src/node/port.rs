@@ -264,8 +264,12 @@ impl Port {
             Some(bytes) => Piece::Data(Bytes::copy_from_slice(&bytes)),
             None => Piece::End,
         };
-        if let Err(mpsc::error::TrySendError::Closed(_)) = upload.try_send(piece) {
-            return Ok(2);
+        match upload.try_send(piece) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => return Ok(2),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return Err(Error::from_reason("a piece was written without waiting"));
+            }
         }
         if upload.capacity() > 0 {
             return Ok(0);

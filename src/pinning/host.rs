@@ -32,11 +32,12 @@ impl Host {
         if text.is_empty() {
             return Err(Invalid::new("the host is empty", "write a host name or an IP address"));
         }
+        // An IPv4-mapped address is the IPv4 address: it reaches the same server, so the same pins hold.
         if let Some(address) = bracketed(text)? {
-            return Ok(Self::Ip(address.into()));
+            return Ok(Self::Ip(address.to_canonical()));
         }
         if text.contains(':') {
-            return ipv6(text).map(|address| Self::Ip(address.into()));
+            return ipv6(text).map(|address| Self::Ip(address.to_canonical()));
         }
         let name = Uts46::new()
             .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore)
@@ -148,7 +149,7 @@ mod tests {
             ("192.0.2.7", "192.0.2.7"),
             ("2001:DB8:0:0::1", "2001:db8::1"),
             ("[2001:db8::0001]", "2001:db8::1"),
-            ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
         ] {
             assert_eq!(Host::parse(text).unwrap().to_string(), canonical, "{text}");
         }
@@ -214,7 +215,7 @@ mod tests {
             if let Ok(host) = Host::parse(&text) {
                 prop_assert_eq!(Host::parse(&host.to_string()), Ok(host));
             }
-            prop_assert_eq!(Host::parse(&ip.to_string()), Ok(Host::Ip(ip)));
+            prop_assert_eq!(Host::parse(&ip.to_string()), Ok(Host::Ip(ip.to_canonical())));
         }
     }
 }

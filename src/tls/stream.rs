@@ -101,8 +101,10 @@ impl Gate {
         let now = self.clock.current_time().ok_or_else(no_clock)?;
         let presented = self.verified();
         let verified = self.verifier.verify(&presented.presented, now)?;
+        // Under the lock, so that two threads which check at once leave one outcome behind, not parts of two.
+        let mut current = self.verified.write().unwrap_or_else(PoisonError::into_inner);
         self.deadline.store(verified.expires().unwrap_or(i64::MAX), Ordering::Release);
-        *self.verified.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&verified);
+        *current = Arc::clone(&verified);
         self.revision.fetch_add(1, Ordering::Release);
         // Last, so that who sees the new generation sees the new outcome.
         self.generation.store(verified.generation, Ordering::Release);
