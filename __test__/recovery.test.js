@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict')
 const { once } = require('node:events')
 const net = require('node:net')
+const { Readable } = require('node:stream')
 const { before, test } = require('node:test')
 const { PinnedClient, PinSet, pinnedRequest } = require('..')
 const { ca, leaf } = require('./helpers/pki')
@@ -12,6 +13,7 @@ const { httpsServer, rawServer, tlsServer } = require('./helpers/servers')
 
 /** Where a failure would be a hang. */
 const BOUNDED = { timeout: 20_000 }
+const OTHER = `sha256/${Buffer.alloc(32, 7).toString('base64')}`
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 
 /** @type {Awaited<ReturnType<typeof ca>>} */ let root
@@ -276,6 +278,123 @@ test('what one signal throws costs no request its answer', BOUNDED, async t => {
     (await client.request(server.url, { signal })).text()
   )
   assert.deepEqual(await Promise.all(texts), ['ok', 'ok', 'ok'])
+})
+
+for (const http2 of [false, true]) {
+  test(`a pooled connection that rests on a looser policy by now is reported before it is used, http2: ${http2}`, BOUNDED, async t => {
+    const { handler, until } = holding()
+    const silent = (/** @type {any} */ request, /** @type {any} */ response) =>
+      request.url === '/' ? response.end('ok') : handler(request, response)
+    const server = await httpsServer({ cert, handler: silent, http2 })
+    t.after(() => server.close())
+    const pins = new PinSet({ localhost: cert.pin })
+    const client = clientOf(t, { pins })
+    assert.equal(await (await client.request(server.url)).text(), 'ok')
+    pins.replace({ localhost: { pins: OTHER, mode: 'report' } })
+    const { signal, abort } = aborter()
+    const reported = once(pins, 'report')
+    const unanswered = nameOf(client.request(`${server.url}/silent`, { signal }))
+    await until(1)
+    assert.equal((await reported)[0].reason, 'mismatch')
+    assert.equal(server.handshakes, 1)
+    abort()
+    assert.equal(await unanswered, 'AbortError')
+  })
+}
+
+for (const [what, source] of /** @type {[string, () => any][]} */ ([
+  ['a Node stream', () => new Readable({ read() {} })],
+  ['a web stream', () => new ReadableStream({})]
+])) {
+  test(`${what} that is silent is closed when its request is aborted, and when it is refused`, BOUNDED, async t => {
+    const server = await httpsServer({ cert, handler: () => {} })
+    t.after(() => server.close())
+    for (const pins of [cert.pin, OTHER]) {
+      const client = clientOf(t, { pins })
+      const body = source()
+      let closed = () => {}
+      const closing = new Promise(resolve => {
+        closed = () => resolve(undefined)
+      })
+      if (body instanceof Readable) body.once('close', closed)
+      else watchCancel(body, closed)
+      const { signal, abort } = aborter()
+      const request = nameOf(client.request(server.url, { method: 'POST', body, signal }))
+      if (pins === cert.pin) {
+        await once(server.listening, 'request')
+        abort()
+      }
+      assert.equal(await request, pins === cert.pin ? 'AbortError' : 'PinMismatchError')
+      await closing
+    }
+  })
+}
+
+test('a body that is longer or shorter than announced fails, and does not look complete to the server', BOUNDED, async t => {
+  let complete = 0
+  const handler = async (/** @type {any} */ request, /** @type {any} */ response) => {
+    request.on('error', () => {})
+    for await (const _ of request) void _
+    complete++
+    response.end('ok')
+  }
+  const server = await httpsServer({
+    cert,
+    handler: (/** @type {any} */ request, /** @type {any} */ response) => void handler(request, response).catch(() => {})
+  })
+  t.after(() => server.close())
+  async function* pieces(/** @type {string[]} */ ...texts) {
+    yield* texts
+  }
+  for (const body of [pieces('hello', ' world'), pieces('hel')]) {
+    const sent = clientOf(t).request(server.url, { method: 'POST', headers: { 'content-length': '5' }, body })
+    await assert.rejects(sent, { code: 'ERR_REQUEST_BODY_FAILED' })
+  }
+  assert.equal(complete, 0)
+  const unknown = clientOf(t).request(server.url, { body: pieces('x') })
+  await assert.rejects(unknown, { code: 'ERR_INVALID_ARG_VALUE', message: /unknown length/ })
+})
+
+test('options are read once, and those that cannot be read whole are refused', BOUNDED, async t => {
+  const server = await httpsServer({ cert })
+  t.after(() => server.close())
+  let reads = 0
+  const changing = {
+    get localhost() {
+      return reads++ === 0 ? [OTHER] : [cert.pin]
+    }
+  }
+  for (const pins of [changing, { localhost: [OTHER] }]) {
+    await assert.rejects(pinnedRequest(server.url, { pins, ca: root.pem }), { code: 'ERR_TLS_PIN_MISMATCH' })
+  }
+  class Options {
+    pins = [cert.pin]
+    get ca() {
+      return root.pem
+    }
+  }
+  assert.throws(() => new PinnedClient(/** @type {any} */ (new Options())), { code: 'ERR_INVALID_ARG_TYPE' })
+  class Entry {
+    pins = [cert.pin]
+    get expires() {
+      return '2001-01-01T00:00:00Z'
+    }
+  }
+  assert.throws(() => new PinSet(/** @type {any} */ ({ localhost: new Entry() })), { code: 'ERR_TLS_PIN_INVALID' })
+})
+
+test('a signal that is aborted while the arguments are read is not missed', BOUNDED, async t => {
+  const server = await httpsServer({ cert })
+  t.after(() => server.close())
+  const { signal, abort } = aborter()
+  const headers = {
+    get late() {
+      abort()
+      return 'x'
+    }
+  }
+  assert.equal(await nameOf(clientOf(t).request(server.url, { headers, signal })), 'AbortError')
+  assert.equal(server.requests.length, 0)
 })
 
 /** One signal for several requests, aborted in one tick. */
