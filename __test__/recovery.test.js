@@ -281,79 +281,104 @@ test('what one signal throws costs no request its answer', BOUNDED, async t => {
 })
 
 for (const http2 of [false, true]) {
-  test(`a pooled connection that rests on a looser policy by now is reported before it is used, http2: ${http2}`, BOUNDED, async t => {
-    const { handler, until } = holding()
-    const silent = (/** @type {any} */ request, /** @type {any} */ response) =>
-      request.url === '/' ? response.end('ok') : handler(request, response)
-    const server = await httpsServer({ cert, handler: silent, http2 })
-    t.after(() => server.close())
-    const pins = new PinSet({ localhost: cert.pin })
-    const client = clientOf(t, { pins })
-    assert.equal(await (await client.request(server.url)).text(), 'ok')
-    pins.replace({ localhost: { pins: OTHER, mode: 'report' } })
-    const { signal, abort } = aborter()
-    const reported = once(pins, 'report')
-    const unanswered = nameOf(client.request(`${server.url}/silent`, { signal }))
-    await until(1)
-    assert.equal((await reported)[0].reason, 'mismatch')
-    assert.equal(server.handshakes, 1)
-    abort()
-    assert.equal(await unanswered, 'AbortError')
-  })
+  test(
+    `a pooled connection that rests on a looser policy by now is reported before it is used, http2: ${http2}`,
+    BOUNDED,
+    async t => {
+      const { handler, until } = holding()
+      const silent = (/** @type {any} */ request, /** @type {any} */ response) =>
+        request.url === '/' ? response.end('ok') : handler(request, response)
+      const server = await httpsServer({ cert, handler: silent, http2 })
+      t.after(() => server.close())
+      const pins = new PinSet({ localhost: cert.pin })
+      const client = clientOf(t, { pins })
+      assert.equal(await (await client.request(server.url)).text(), 'ok')
+      pins.replace({ localhost: { pins: OTHER, mode: 'report' } })
+      const { signal, abort } = aborter()
+      const reported = once(pins, 'report')
+      const unanswered = nameOf(client.request(`${server.url}/silent`, { signal }))
+      await until(1)
+      assert.equal((await reported)[0].reason, 'mismatch')
+      assert.equal(server.handshakes, 1)
+      abort()
+      assert.equal(await unanswered, 'AbortError')
+    }
+  )
 }
 
-for (const [what, source] of /** @type {[string, () => any][]} */ ([
-  ['a Node stream', () => new Readable({ read() {} })],
-  ['a web stream', () => new ReadableStream({})]
+for (const [what, source] of /** @type {[string, (closed: () => void) => any][]} */ ([
+  ['a Node stream', closed => new Readable({ read() {} }).once('close', closed)],
+  ['a web stream', closed => new ReadableStream({ cancel: closed })]
 ])) {
   test(`${what} that is silent is closed when its request is aborted, and when it is refused`, BOUNDED, async t => {
-    const server = await httpsServer({ cert, handler: () => {} })
+    const { handler, until } = holding()
+    const server = await httpsServer({ cert, handler })
     t.after(() => server.close())
     for (const pins of [cert.pin, OTHER]) {
-      const client = clientOf(t, { pins })
-      const body = source()
-      let closed = () => {}
-      const closing = new Promise(resolve => {
-        closed = () => resolve(undefined)
-      })
-      if (body instanceof Readable) body.once('close', closed)
-      else watchCancel(body, closed)
       const { signal, abort } = aborter()
-      const request = nameOf(client.request(server.url, { method: 'POST', body, signal }))
+      /** @type {Promise<string> | undefined} */
+      let request
+      const closed = new Promise(resolve => {
+        const body = source(() => resolve(undefined))
+        request = nameOf(clientOf(t, { pins }).request(server.url, { method: 'POST', body, signal }))
+      })
       if (pins === cert.pin) {
-        await once(server.listening, 'request')
+        await until(1)
         abort()
       }
       assert.equal(await request, pins === cert.pin ? 'AbortError' : 'PinMismatchError')
-      await closing
+      await closed
     }
   })
 }
 
-test('a body that is longer or shorter than announced fails, and does not look complete to the server', BOUNDED, async t => {
-  let complete = 0
-  const handler = async (/** @type {any} */ request, /** @type {any} */ response) => {
-    request.on('error', () => {})
-    for await (const _ of request) void _
-    complete++
-    response.end('ok')
+test(
+  'a request that a change of policy cuts off says in which phase, since it may have been acted upon',
+  BOUNDED,
+  async t => {
+    for (const http2 of [false, true]) {
+      const { handler, until } = holding()
+      const server = await httpsServer({ cert, handler, http2 })
+      t.after(() => server.close())
+      const pins = new PinSet({ localhost: cert.pin })
+      const request = clientOf(t, { pins }).request(server.url, { method: 'POST', body: 'pay' })
+      const refused = assert.rejects(request, { code: 'ERR_TLS_PIN_MISMATCH', phase: 'request' })
+      await until(1)
+      pins.replace({ localhost: OTHER })
+      await refused
+    }
   }
-  const server = await httpsServer({
-    cert,
-    handler: (/** @type {any} */ request, /** @type {any} */ response) => void handler(request, response).catch(() => {})
-  })
-  t.after(() => server.close())
-  async function* pieces(/** @type {string[]} */ ...texts) {
-    yield* texts
+)
+
+test(
+  'a body that is longer or shorter than announced fails, and does not look complete to the server',
+  BOUNDED,
+  async t => {
+    let complete = 0
+    const handler = async (/** @type {any} */ request, /** @type {any} */ response) => {
+      request.on('error', () => {})
+      for await (const _ of request) void _
+      complete++
+      response.end('ok')
+    }
+    const server = await httpsServer({
+      cert,
+      handler: (/** @type {any} */ request, /** @type {any} */ response) =>
+        void handler(request, response).catch(() => {})
+    })
+    t.after(() => server.close())
+    async function* pieces(/** @type {string[]} */ ...texts) {
+      yield* texts
+    }
+    for (const body of [pieces('hello', ' world'), pieces('hel')]) {
+      const sent = clientOf(t).request(server.url, { method: 'POST', headers: { 'content-length': '5' }, body })
+      await assert.rejects(sent, { code: 'ERR_REQUEST_BODY_FAILED' })
+    }
+    assert.equal(complete, 0)
+    const unknown = clientOf(t).request(server.url, { body: pieces('x') })
+    await assert.rejects(unknown, { code: 'ERR_INVALID_ARG_VALUE', message: /unknown length/ })
   }
-  for (const body of [pieces('hello', ' world'), pieces('hel')]) {
-    const sent = clientOf(t).request(server.url, { method: 'POST', headers: { 'content-length': '5' }, body })
-    await assert.rejects(sent, { code: 'ERR_REQUEST_BODY_FAILED' })
-  }
-  assert.equal(complete, 0)
-  const unknown = clientOf(t).request(server.url, { body: pieces('x') })
-  await assert.rejects(unknown, { code: 'ERR_INVALID_ARG_VALUE', message: /unknown length/ })
-})
+)
 
 test('options are read once, and those that cannot be read whole are refused', BOUNDED, async t => {
   const server = await httpsServer({ cert })

@@ -189,6 +189,15 @@ describe('NODE_EXTRA_CA_CERTS', LIMIT, () => {
   })
 })
 
+describe('NODE_TLS_REJECT_UNAUTHORIZED=0', LIMIT, () => {
+  it('switches nothing off', async t => {
+    const running = await serve(t, await sent([intermediate]))
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: '0' }
+    assert.equal(await inChild(running.url, server.pin, env), NO_ISSUER)
+    await assertUntouched(running)
+  })
+})
+
 describe("trust: 'pin-only'", LIMIT, () => {
   /** @type {{ name: string, build: () => Promise<Setting>, pins: (cert: Certificate) => any, code: string }[]} */
   const ROWS = [

@@ -13,11 +13,12 @@ use super::request::BodyBrokeOff;
 /// time it gets here: HTTP/2 flattens it to text on the way.
 #[must_use]
 pub fn explain(error: &Error, info: &ConnectionInfo, phase: Phase) -> Failure {
+    // In the phase of the exchange, not of a handshake: the request may have been sent in part.
     if let Err(refused) = info.gate.check() {
-        return refused;
+        return refused.in_phase(phase);
     }
     if let Some(failure) = Failure::within(error) {
-        return failure;
+        return failure.in_phase(phase);
     }
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

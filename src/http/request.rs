@@ -28,12 +28,55 @@ pub struct Request {
 pub enum RequestBody {
     Empty,
     Whole(Bytes),
-    /// Pieces as they come, with the length where it is known.
-    Stream(Upload, Option<u64>),
+    /// Pieces as they come.
+    Stream(Upload),
 }
 
 /// The receiving end of a streamed body.
-pub type Upload = mpsc::Receiver<Piece>;
+#[derive(Debug)]
+pub struct Upload {
+    pieces: mpsc::Receiver<Piece>,
+    /// What is still to come, where the length was announced.
+    left: Option<u64>,
+    /// The piece that completes the announced length. It waits for the end: hyper would send no more than was
+    /// announced, and a body that goes on would look complete.
+    last: Option<Bytes>,
+    ended: bool,
+}
+
+impl Upload {
+    #[must_use]
+    pub fn new(pieces: mpsc::Receiver<Piece>, length: Option<u64>) -> Self {
+        Self { pieces, left: length, last: None, ended: false }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyBrokeOff>> {
+        while !self.ended {
+            match std::task::ready!(self.pieces.poll_recv(cx)) {
+                Some(Piece::Data(bytes)) => {
+                    let Some(left) = self.left else { return Poll::Ready(Ok(Some(bytes))) };
+                    let rest = left.checked_sub(bytes.len() as u64).ok_or(BodyBrokeOff)?;
+                    self.left = Some(rest);
+                    if rest > 0 {
+                        return Poll::Ready(Ok(Some(bytes)));
+                    }
+                    if !bytes.is_empty() {
+                        self.last = Some(bytes);
+                    }
+                }
+                Some(Piece::End) if self.left.is_none_or(|left| left == 0) => self.ended = true,
+                Some(Piece::End) | None => return Poll::Ready(Err(BodyBrokeOff)),
+            }
+        }
+        Poll::Ready(Ok(self.last.take()))
+    }
+
+    /// What has not been handed out yet.
+    fn remaining(&self) -> Option<u64> {
+        let last = self.last.as_ref().map_or(0, |last| last.len() as u64);
+        self.left.map(|left| left + last)
+    }
+}
 
 /// A piece of a streamed body. A channel that closes without `End` is a body that broke off.
 #[derive(Debug)]
@@ -68,28 +111,12 @@ impl Body for RequestBody {
                 *self = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::data(bytes))))
             }
-            Self::Stream(pieces, left) => {
-                let piece = std::task::ready!(pieces.poll_recv(cx));
-                match piece {
-                    Some(Piece::Data(bytes)) => {
-                        if let Some(left) = left {
-                            // hyper would cut the body at its announced length, and it would look complete.
-                            match left.checked_sub(bytes.len() as u64) {
-                                Some(rest) => *left = rest,
-                                None => return Poll::Ready(Some(Err(BodyBrokeOff))),
-                            }
-                        }
-                        Poll::Ready(Some(Ok(Frame::data(bytes))))
-                    }
-                    Some(Piece::End) if left.is_some_and(|left| left > 0) => {
-                        Poll::Ready(Some(Err(BodyBrokeOff)))
-                    }
-                    Some(Piece::End) => {
-                        *self = Self::Empty;
-                        Poll::Ready(None)
-                    }
-                    None => Poll::Ready(Some(Err(BodyBrokeOff))),
+            Self::Stream(upload) => {
+                let piece = std::task::ready!(upload.poll_piece(cx));
+                if matches!(piece, Ok(None) | Err(_)) {
+                    *self = Self::Empty;
                 }
+                Poll::Ready(piece.map(|bytes| bytes.map(Frame::data)).transpose())
             }
         }
     }
@@ -98,7 +125,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Stream(..) => false,
+            Self::Stream(_) => false,
         }
     }
 
@@ -106,8 +133,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_, Some(left)) => SizeHint::with_exact(*left),
-            Self::Stream(_, None) => SizeHint::default(),
+            Self::Stream(upload) => {
+                upload.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::http::client::Client;
-use crate::http::request::{Piece, RequestBody};
+use crate::http::request::{Piece, RequestBody, Upload};
 use crate::http::tokio_driver::TokioDriver;
 use crate::tls::{Failure, Phase};
 
@@ -186,7 +186,7 @@ impl Port {
                 SentBody::Inline => (None, request),
                 SentBody::Streamed(length) => {
                     let (sender, pieces) = mpsc::channel(UPLOAD_PIECES);
-                    let body = RequestBody::Stream(pieces, length);
+                    let body = RequestBody::Stream(Upload::new(pieces, length));
                     (Some(sender), crate::http::request::Request { body, ..request })
                 }
             };
