@@ -423,7 +423,7 @@ export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'requ
 
 /** Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. */
 export class TlsPinningError extends Error {
-  private constructor()
+  protected constructor()
   readonly code: string
   readonly phase?: Phase
   readonly host?: string

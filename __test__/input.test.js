@@ -209,7 +209,8 @@ describe('pinnedRequest keeps apart what was', LIMIT, () => {
 
 /** @type {[name: string, url: any, code: string, message?: RegExp][]} */
 const URLS = [
-  ['http:', 'http://localhost/', 'ERR_INVALID_PROTOCOL', /only https: URLs can be pinned, not http:/],
+  ['http:', 'http://localhost/', 'ERR_INVALID_PROTOCOL', /^http:\/\/localhost is not an https: URL/],
+  ['a host and port', 'localhost:8443', 'ERR_INVALID_PROTOCOL', /^localhost:8443 is not an https: URL/],
   ['wss:', 'wss://localhost/', 'ERR_INVALID_PROTOCOL'],
   ['data:', 'data:text/plain,x', 'ERR_INVALID_PROTOCOL'],
   ['no host', 'https://', 'ERR_INVALID_URL'],

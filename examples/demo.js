@@ -1,8 +1,7 @@
 'use strict'
 // What pinning does, shown on a server that this program starts itself; or, with an address, one real request.
 //
-//   npm start
-//   npm start -- https://example.com --pin sha256/…  [--pin …] [--ca FILE] [--servername NAME] [--pin-only]
+// `--help` tells how.
 //
 // The exit status says whether all went as shown.
 
@@ -14,6 +13,8 @@ const { ca, leaf } = require('../__test__/helpers/pki.js')
 const { httpsServer } = require('../__test__/helpers/servers.js')
 
 const HOST = 'api.bank.example'
+const USAGE = `npm start
+npm start -- https://example.com --pin sha256/…  [--pin …] [--ca FILE] [--servername NAME] [--pin-only]`
 
 /** @param {Parameters<typeof styleText>[0]} style @param {string} text */
 function paint(style, text) {
@@ -48,10 +49,17 @@ async function main() {
       pin: { type: 'string', multiple: true, default: [] },
       ca: { type: 'string' },
       servername: { type: 'string' },
-      'pin-only': { type: 'boolean', default: false }
+      'pin-only': { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false }
     }
   })
-  if (positionals.length > 0) return real(positionals[0], values)
+  const [address, extra] = positionals
+  if (values.help) return console.log(USAGE)
+  if (extra) throw new Error(`unexpected argument ${extra}\n${USAGE}`)
+  if (address) return real(address, values)
+  if (values.pin.length > 0 || values.ca || values.servername || values['pin-only']) {
+    throw new Error(`these options need an address\n${USAGE}`)
+  }
   await story()
 }
 

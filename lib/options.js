@@ -54,6 +54,10 @@ const ELSEWHERE = {
 function checkNames(options, known) {
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
+    if (CLIENT_OPTIONS.includes(name) || REQUEST_OPTIONS.includes(name)) {
+      const place = CLIENT_OPTIONS.includes(name) ? 'new PinnedClient(…)' : 'request(url, …)'
+      throw argumentError('ERR_INVALID_ARG_VALUE', `unknown option ${name}; it belongs to ${place}`)
+    }
     const hint = Object.hasOwn(ELSEWHERE, name)
       ? `; ${ELSEWHERE[/** @type {keyof typeof ELSEWHERE} */ (name)]}`
       : suggestion(name, known)

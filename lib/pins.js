@@ -2,7 +2,7 @@
 // Pins in all their forms: every input of a pin becomes text here, every decision about it is made in native code.
 
 const crypto = require('node:crypto')
-const binding = require('../binding.js')
+const binding = require('./native.js')
 const { argumentError, invalidPin, isPlain, own, PinInvalidError, unwrap } = require('./errors.js')
 const { kind } = require('./trust.js')
 

@@ -3,7 +3,7 @@
 
 const { EventEmitter } = require('node:events')
 const { X509Certificate } = require('node:crypto')
-const binding = require('../binding.js')
+const binding = require('./native.js')
 const { argumentError, certificate, date, own, unwrap, unwrapObject } = require('./errors.js')
 const { policyText } = require('./pins.js')
 const { byteList, kind, trustOf } = require('./trust.js')

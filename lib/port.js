@@ -1,7 +1,7 @@
 'use strict'
 // This thread's way to the native ones: requests leave once a tick, completions arrive once a wake-up.
 
-const { Port } = require('../binding.js')
+const { Port } = require('./native.js')
 const { fromFailure } = require('./errors.js')
 const { Batch, Completions, Head, Kind } = require('./wire.js')
 

@@ -3,7 +3,7 @@
 
 const fs = require('node:fs')
 const tls = require('node:tls')
-const binding = require('../binding.js')
+const binding = require('./native.js')
 const { argumentError, unsafe, unwrapObject } = require('./errors.js')
 
 /** @type {import('../binding.js').NativeTrust | undefined} */

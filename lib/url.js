@@ -11,7 +11,9 @@ function parseUrl(url) {
   }
   const parsed = parse(url)
   if (parsed.protocol !== 'https:') {
-    throw argumentError('ERR_INVALID_PROTOCOL', `only https: URLs can be pinned, not ${parsed.protocol}`)
+    // Without credentials, which end up in a log.
+    const shown = `${parsed.protocol}${parsed.host ? `//${parsed.host}` : parsed.pathname}`.slice(0, 80)
+    throw argumentError('ERR_INVALID_PROTOCOL', `${shown} is not an https: URL, and only those can be pinned`)
   }
   if (parsed.username || parsed.password) {
     throw argumentError('ERR_INVALID_URL', 'the URL holds credentials; send them in the authorization header')

@@ -35,7 +35,7 @@ function run(why, args) {
 }
 
 if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
-  // Not `npm ci`: it refuses a lock file that was written where a registry lacks the packages of other platforms.
+  // Not `npm ci`: it refuses a lock file without the optional packages of other platforms.
   run('Installing the development packages', ['install', '--no-audit', '--no-fund'])
 }
 const built = addon()

@@ -180,7 +180,7 @@ pub fn decide(
         Refusal::Unlisted => Failure::new(
             "ERR_TLS_PIN_UNLISTED",
             Phase::Policy,
-            "the pin policy has no entry for this host; add one, or say `\"unlisted\": \"allow\"`",
+            "the pin policy has no entry for this host; add one if the program should reach it",
         ),
         Refusal::Expired(entry) => Failure::new(
             "ERR_TLS_PIN_EXPIRED",
