@@ -23,6 +23,11 @@ export declare class NativePinSet {
   toJson(): string
   /** What is valid in the policy and still unwise. */
   warnings(): string
+  /**
+   * The port whose entry for a host applies, or null: this one, or, where it is only `guessed`, any other that the
+   * policy names for the host. What is no host has none.
+   */
+  listedPort(host: string, port: number, guessed: boolean): number | null
   /** The entry for a host, or null. */
   entry(host: string, port: number): string
 }
@@ -55,6 +60,15 @@ export declare class Port {
    */
   write(id: number, piece?: Uint8Array | undefined | null): number
 }
+
+/**
+ * Decides about the certificates shown, the server's own first. Without `trust` the pins are the only trust; with
+ * `guessed` it may not be what Node has verified the path to.
+ */
+export declare function checkShown(pins: NativePinSet, host: string, port: number, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
+
+/** Whether two texts name the same host. What is no host is the same as nothing. */
+export declare function isSameHost(one: string, other: string): boolean
 
 /** What PEM or DER bytes hold: `certificate`, `key` or `request`. */
 export declare function kindOf(material: Uint8Array): string
@@ -93,6 +107,9 @@ export interface NativeOptions {
   connections: number
 }
 
+/** Whether the server's own certificate satisfies the pins in force; `false` leaves the question open. */
+export declare function ownCertificateIsPinned(pins: NativePinSet, host: string, port: number, certificate: Uint8Array): boolean
+
 /** The pins in a text. */
 export declare function parsePins(text: string): string
 
@@ -101,6 +118,9 @@ export declare function pinOf(material: Uint8Array, target: string, algorithm: s
 
 /** Makes a pin set of a policy's text. A string is the error, as JSON. */
 export declare function pinSet(policy: string): NativePinSet | string
+
+/** A server for these names and its impostors, all trusted: what a client is tried out with. */
+export declare function rehearsal(names: Array<string>): string
 
 /** Reads the platform's bundle, leaving out what cannot be used. A string is the error, as JSON. */
 export declare function trustFromBundle(pem: Uint8Array): NativeTrust | string

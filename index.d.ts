@@ -10,6 +10,10 @@
 
 import type { KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
+import type { Agent, AgentOptions, RequestOptions as HttpsRequestOptions } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { ConnectionOptions, PeerCertificate, TLSSocket } from 'node:tls'
 
 /** Text or bytes: PEM, or DER as bytes. */
 export type Material = string | NodeJS.ArrayBufferView | ArrayBuffer
@@ -363,6 +367,142 @@ export interface VerifyChainOptions {
  * @throws {TlsPinningError} with the code that the connection would fail with.
  */
 export function verifyChain(options: VerifyChainOptions): Verified
+
+/** What Node's `checkServerIdentity` is: `undefined` accepts, an `Error` refuses. */
+export type IdentityCheck = (hostname: string, cert: PeerCertificate) => Error | undefined
+
+/** Whom a connection of Node's own TLS is made to. */
+export interface IdentityOptions {
+  /**
+   * The host that the connection is made to. Where it is given, a certificate check for another name is an error
+   * (`ERR_TLS_CERT_ALTNAME_INVALID`): some clients pass on a `Host` header, or `localhost` for an IP address. Default:
+   * the name that Node checks the certificate for.
+   */
+  host?: string
+  /** For entries of a policy that name a port. Default: 443. */
+  port?: number
+  /**
+   * The trust anchors of the connection, as in its own option `ca`: pins of issuers must match on a path to one of
+   * them. Default: Node's own trust store; where no path leads there, a path to a pinned issuer that Node shows.
+   */
+  ca?: Material | Material[]
+}
+
+/**
+ * A `checkServerIdentity` for `https`, `tls`, `http2` and whatever client takes one. First the name, by Node's own
+ * `tls.checkServerIdentity`, then the pins in force at the moment of the call. A pin of the server's own key or certificate
+ * is compared with what Node has authenticated. For a pin of an issuer every link of the path from the server's
+ * certificate is verified natively: what Node shows as `issuerCertificate` is not what it verified.
+ *
+ * It never throws, and returns nothing but an `Error` or `undefined`.
+ *
+ * Node does not call it on resumed sessions, and ignores its answer with `rejectUnauthorized: false`: prefer
+ * {@link tlsOptions}, {@link PinnedAgent} or {@link pinnedConnector}, which see to both.
+ *
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`, when it is made; {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`.
+ * @see https://nodejs.org/api/tls.html#tlscheckserveridentityhostname-cert
+ */
+export function createCheckServerIdentity(
+  pins: Pins,
+  options?: IdentityOptions & {
+    /** Checks the name instead of Node's own check. What it returns counts as it does in Node. */
+    verifyHostname?: (hostname: string, cert: PeerCertificate) => Error | undefined
+  }
+): IdentityCheck
+
+/**
+ * A stand-in for Node's `tls.checkServerIdentity` with the same results, which returns its errors and never throws. With
+ * `pins` it checks them too, as {@link createCheckServerIdentity} does. Without `pins` it checks the name alone, and pins
+ * nothing.
+ */
+export function checkServerIdentity(hostname: string, cert: PeerCertificate, pins?: Pins): Error | undefined
+
+/** Options of {@link tlsOptions}; all others are passed on. */
+export interface TlsOptionsInput extends Omit<ConnectionOptions, 'host' | 'port' | 'ca'>, IdentityOptions {
+  /**
+   * `ca` (default): the certificate's path must end at a trust anchor. `pin-only`: the pinned certificates are the only
+   * trust, for servers with self-signed certificates. It needs the certificates themselves: in `ca`, or in `pins` as
+   * `{ certificate }` or `{ publicKey: certificate }`. A certificate that is not self-signed needs a Node with
+   * `allowPartialTrustChain` (22.9 and 20.18 or newer).
+   */
+  trust?: 'ca' | 'pin-only'
+}
+
+/**
+ * The TLS options of any client of Node's: `{ checkServerIdentity, rejectUnauthorized: true, maxCachedSessions: 0, … }` and
+ * what else was given. A `checkServerIdentity` of your own runs besides the pins.
+ *
+ * @throws {PinPolicyError} `ERR_TLS_PIN_UNSAFE` for `rejectUnauthorized: false`, `session` and others that would switch
+ *   pinning off.
+ */
+export function tlsOptions(
+  pins: Pins,
+  options?: TlsOptionsInput
+): Omit<ConnectionOptions, 'checkServerIdentity'> & {
+  checkServerIdentity: IdentityCheck
+  rejectUnauthorized: true
+  /** Sessions that `https.Agent` and undici keep. A resumed session is not checked, so there are none. */
+  maxCachedSessions: 0
+}
+
+/**
+ * An `https.Agent` whose connections satisfy the pins. A connection is handed to a request only after the check. Sessions are
+ * never resumed. When the pin set changes, idle connections are closed, and so are those in use that no longer
+ * satisfy it; the others are not used again. A request's own `checkServerIdentity` runs besides; a request with
+ * `rejectUnauthorized: false` fails with `ERR_TLS_PIN_UNSAFE`.
+ *
+ * @throws {PinInvalidError} {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
+ */
+export class PinnedAgent extends Agent {
+  constructor(
+    pins: Pins,
+    options?: AgentOptions & {
+      /** As in {@link ClientOptions}: with `pin-only` the pins are the only trust, for self-signed servers. */
+      trust?: 'ca' | 'pin-only'
+      /**
+       * An agent that makes the connection below TLS: one of `https-proxy-agent`, `socks-proxy-agent` or any other that is
+       * built on `agent-base`. Its own TLS options are for the proxy.
+       */
+      proxyAgent?: object
+    }
+  )
+  /** The pin set in force; `agent.pins.replace(…)` changes it. */
+  get pins(): PinSet
+  createConnection(
+    options: HttpsRequestOptions,
+    callback?: (error: Error | null, stream: Duplex) => void
+  ): Duplex | null | undefined
+}
+
+/** What undici asks its option `connect` for. */
+export interface ConnectorRequest {
+  hostname: string
+  host?: string
+  protocol: string
+  port: string
+  servername?: string
+  localAddress?: string | null
+  httpSocket?: Socket
+}
+
+/**
+ * Makes connections for undici: `new Agent({ connect: pinnedConnector(pins) })`, `new ProxyAgent({ uri, requestTls:
+ * pinnedConnector(pins) })`, and so for `fetch(url, { dispatcher })`, with whatever version of undici. Options are those of
+ * `tls.connect`, and undici's `timeout` (milliseconds, 10000 by default) and `allowH2`. A plain `http:` URL is refused.
+ *
+ * `ProxyAgent` takes the TLS options of this function instead of calling it: its connections are checked when they are made,
+ * and not again when the pin set changes.
+ *
+ * @throws {PinInvalidError} {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
+ */
+export function pinnedConnector(
+  pins: Pins,
+  options?: Omit<TlsOptionsInput, 'port'> & { timeout?: number; allowH2?: boolean }
+): ((
+  request: ConnectorRequest,
+  callback: (...args: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void
+) => void) &
+  ReturnType<typeof tlsOptions>
 
 /** A certificate that a server presents. */
 export interface InspectedCertificate {

@@ -5,13 +5,18 @@ export const {
   PinMismatchError,
   PinPolicyError,
   PinSet,
+  PinnedAgent,
   PinnedClient,
   PinnedResponse,
   TlsPinningError,
+  checkServerIdentity,
+  createCheckServerIdentity,
   inspect,
   parsePin,
   pinOf,
+  pinnedConnector,
   pinnedRequest,
+  tlsOptions,
   verifyChain
 } = binding
 

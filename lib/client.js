@@ -2,7 +2,8 @@
 // The native client: one policy, one pool, one set of sessions.
 
 const { outgoing, upload } = require('./body.js')
-const { argumentError, certificate, own, unwrapObject } = require('./errors.js')
+const { tellAccepted, tellRefused } = require('./diagnostics.js')
+const { argumentError, own, unwrapObject } = require('./errors.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { handleOf } = require('./policy.js')
@@ -35,7 +36,7 @@ class PinnedClient {
     this.#pins = pins
     this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust))
     const weak = new WeakRef(pins)
-    watchers.set(this.#id, info => report(weak.deref(), info))
+    watchers.set(this.#id, info => tellAccepted(weak.deref(), 'client', info))
     forgotten.register(this, this.#id)
   }
 
@@ -114,6 +115,7 @@ class PinnedClient {
       },
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
+        tellRefused('client', error)
         if (settle()) reject(error)
         arrived.fail(error)
       }
@@ -152,19 +154,6 @@ class PinnedClient {
     }
     return target
   }
-}
-
-/**
- * What a looser policy let through goes to who listens for it.
- * @param {Pins | undefined} pins
- * @param {any} info
- */
-function report(pins, { excused, host, port, pattern, expected, path }) {
-  if (!excused || !pins) return
-  // Not from here: what a listener throws must not cost others their answers.
-  process.nextTick(() =>
-    pins.emit('report', { reason: excused, host, port, pattern, expected: expected ?? [], path: path.map(certificate) })
-  )
 }
 
 /** @param {unknown} method */

@@ -5,6 +5,7 @@ const { EventEmitter } = require('node:events')
 const { X509Certificate } = require('node:crypto')
 const binding = require('./native.js')
 const { argumentError, certificate, date, own, unwrap, unwrapObject } = require('./errors.js')
+const { recheck } = require('./live.js')
 const { policyText } = require('./pins.js')
 const { byteList, kind, trustOf } = require('./trust.js')
 
@@ -49,6 +50,8 @@ class PinSet extends EventEmitter {
    */
   replace(pins) {
     unwrap(this.#native.replace(textOf(pins)))
+    // Before any listener: what one throws must not keep a refused connection open.
+    recheck(this)
     this.emit('change')
   }
 
@@ -82,11 +85,20 @@ function asPinSet(pins) {
   return pins instanceof PinSet ? pins : new PinSet(pins)
 }
 
+/** A policy as it stands in a file: native code reads it more strictly than `JSON.parse`, which keeps the last of two keys. */
+class PolicyText {
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text
+  }
+}
+
 /**
  * Whatever the option `pins` is, as text.
  * @param {unknown} pins
  */
 function textOf(pins) {
+  if (pins instanceof PolicyText) return pins.text
   return pins instanceof PinSet ? handleOf(pins).toJson() : policyText(pins)
 }
 
@@ -151,4 +163,4 @@ function checkPort(port) {
   )
 }
 
-module.exports = { PinSet, asPinSet, handleOf, verifyChain }
+module.exports = { PinSet, PolicyText, asPinSet, checkPort, handleOf, verifyChain }

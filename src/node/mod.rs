@@ -3,11 +3,13 @@
 //! - [`port`]: one JavaScript thread's way in and out, by the batch; [`wire`]: the packed form
 //! - [`client`], [`exchange`]: a client's options, one request under way
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
+//! - [`identity`]: the decision about a connection of Node's own TLS
 //! - [`failure`]: errors as data; [`runtime`]: the native threads
 
 pub mod client;
 pub mod exchange;
 pub mod failure;
+pub mod identity;
 pub mod inspect;
 pub mod pins;
 pub mod port;

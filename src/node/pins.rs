@@ -56,6 +56,20 @@ impl NativePinSet {
         warnings.collect::<Value>().to_string()
     }
 
+    /// The port whose entry for a host applies, or null: this one, or, where it is only `guessed`, any other that the
+    /// policy names for the host. What is no host has none.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn listed_port(&self, host: String, port: u16, guessed: bool) -> Option<u16> {
+        let host = Host::parse(&host).ok()?;
+        let snapshot = self.set.current();
+        if snapshot.policy.entry(&host, port).is_some() {
+            return Some(port);
+        }
+        let mut ports = snapshot.policy.ports().filter(|_| guessed);
+        ports.find(|port| snapshot.policy.entry(&host, *port).is_some())
+    }
+
     /// The entry for a host, or null.
     #[napi(catch_unwind)]
     #[must_use]

@@ -73,6 +73,12 @@ impl Entry {
         self.find(std::slice::from_ref(leaf))
     }
 
+    /// Whether this certificate would satisfy a rule as an issuer on a verified path.
+    #[must_use]
+    pub fn accepts_issuer(&self, issuer: &PathCertificate<'_>) -> bool {
+        self.rules.iter().any(|rule| rule.role.allows(1) && issuer.satisfies(&rule.pin))
+    }
+
     /// Whether the entry has expired at `now`, in Unix seconds.
     #[must_use]
     pub fn is_expired(&self, now: i64) -> bool {

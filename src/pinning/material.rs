@@ -2,8 +2,9 @@
 
 use rustls_pki_types::pem::{self, PemObject as _, SectionKind};
 use x509_parser::asn1_rs::{Any, FromDer as _, Tag};
-use x509_parser::prelude::{SubjectPublicKeyInfo, X509Certificate, X509CertificationRequest};
+use x509_parser::prelude::{SubjectPublicKeyInfo, X509CertificationRequest};
 
+use super::certificate::read_certificate;
 use super::error::{Invalid, quoted};
 use super::pin::{Algorithm, Pin, Target};
 
@@ -115,8 +116,7 @@ impl Material {
 const GIVE: &str = "give a certificate, a public key or a certificate request, as DER or PEM";
 
 fn certificate_spki(der: &[u8]) -> Option<&[u8]> {
-    let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-    whole(&certificate.tbs_certificate.subject_pki).filter(|_| rest.is_empty())
+    read_certificate(der).ok().map(|(_, spki)| spki)
 }
 
 fn public_key_spki(der: &[u8]) -> Option<&[u8]> {

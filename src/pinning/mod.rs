@@ -37,7 +37,7 @@ mod text;
 mod time;
 mod tlsa;
 
-pub use certificate::CertificateInfo;
+pub use certificate::{CertificateInfo, read_certificate, read_certificate_head};
 pub use entry::{Entry, Match, Mode, OnExpiry, PathCertificate};
 pub use error::Invalid;
 pub use host::Host;

@@ -117,6 +117,11 @@ impl Policy {
         matches!(self.hosts, Hosts::Every(_))
     }
 
+    /// The ports that its patterns name.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.entries().iter().filter_map(|entry| entry.pattern()?.port)
+    }
+
     /// Its entries, in the order of their canonical patterns.
     #[must_use]
     pub fn entries(&self) -> &[Arc<Entry>] {

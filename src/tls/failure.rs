@@ -34,6 +34,17 @@ impl Phase {
     }
 }
 
+/// What is proved of the certificates in a mismatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They are a verified path.
+    Path,
+    /// It is the server's own, and the pins are the only trust.
+    Possession,
+    /// The first is the server's own; the others are what another TLS stack shows, verified by nobody.
+    Shown,
+}
+
 /// Why a connection was refused or a request failed. Cheap to clone: one failed connection may answer
 /// several requests.
 #[derive(Clone, Debug)]
@@ -83,16 +94,19 @@ impl Failure {
     /// A verified path exists, and nothing on it matches. The message is the tool to set a pin up with: it
     /// prints the path with a pin for each certificate, then the pins that were expected.
     #[must_use]
-    pub fn mismatch(entry: &Entry, path: Vec<PathCertificateInfo>, leaf_only: bool) -> Self {
+    pub fn mismatch(entry: &Entry, path: Vec<PathCertificateInfo>, proof: Proof) -> Self {
         let expected: Vec<String> = entry.rules().iter().map(|rule| rule.pin.to_string()).collect();
         let pattern = entry.pattern().map(ToString::to_string);
         let mut message = String::from("ERR_TLS_PIN_MISMATCH: no certificate ");
-        message.push_str(if leaf_only {
-            "that this server proved possession of matches a pin"
-        } else {
-            "on the verified path of this server matches a pin"
-        });
-        message.push_str("\n  The server's verified path, leaf first:");
+        let (which, heading) = match proof {
+            Proof::Path => ("on the verified path of this server", "The server's verified path"),
+            Proof::Possession => ("that this server proved possession of", "The server's verified path"),
+            Proof::Shown => (
+                "that issued this server's certificate",
+                "What the TLS stack shows, in which only the first is proved",
+            ),
+        };
+        let _ = write!(message, "{which} matches a pin\n  {heading}, leaf first:");
         for certificate in &path {
             let _ = write!(message, "\n    {}  {}", certificate.spki_pin, certificate.subject);
         }

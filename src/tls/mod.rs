@@ -2,9 +2,11 @@
 //!
 //! - [`trust`], [`config`]: what a client trusts and who it is
 //! - [`path`]: verifies a chain, with the pins taking part in path building (I2)
+//! - [`shown`]: decides about certificates that another TLS stack has authenticated
 //! - [`verifier`]: rustls' view of it; [`connect`]: handshakes and sessions of one origin
 //! - [`stream`]: asks before each read and write whether the policy still allows it (I1, I4)
 //! - [`inspect`]: looks at a server without trusting it
+//! - [`rehearsal`]: certificates of a server and its impostors, to try a client out with
 //! - [`failure`], [`codes`], `alert`: why something was refused, by the names Node uses
 
 mod alert;
@@ -15,6 +17,8 @@ pub mod failure;
 pub mod identity;
 pub mod inspect;
 pub mod path;
+pub mod rehearsal;
+pub mod shown;
 pub mod stream;
 pub mod trust;
 pub mod verified;
@@ -25,9 +29,11 @@ mod codes_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
+mod shown_tests;
+#[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
 mod test_pki;
 
-pub use failure::{Failure, Phase};
+pub use failure::{Failure, Phase, Proof};
 pub use identity::Identity;

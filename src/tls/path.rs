@@ -15,7 +15,7 @@ use crate::pinning::{
 };
 
 use super::codes;
-use super::failure::{Failure, Phase};
+use super::failure::{Failure, Phase, Proof};
 use super::identity::Identity;
 use super::trust::TrustStore;
 use super::verified::{Excused, Step, Verified, steps};
@@ -63,10 +63,7 @@ impl PathVerifier {
         };
         let end_entity =
             EndEntityCert::try_from(leaf).map_err(|error| codes::from_webpki(&error, presented))?;
-        let (entry, excuse) = match decision {
-            Decision::Pinned(entry) => (Some(entry), None),
-            Decision::Unpinned(reason) => (None, reason),
-        };
+        let (entry, excuse) = split(decision);
         let found = match &self.trust {
             Trust::Ca(store) => {
                 let others: Vec<_> =
@@ -82,8 +79,20 @@ impl PathVerifier {
             return Err(failure);
         }
 
-        let mut verified = Verified::new(snapshot.generation, presented, found.path);
-        verified.excused = match (&entry, &found.matched) {
+        self.conclude(found, (entry, excuse), snapshot, presented)
+    }
+
+    /// What the policy makes of what was found.
+    pub(super) fn conclude(
+        &self,
+        found: Found,
+        (entry, excuse): (Option<Arc<Entry>>, Option<Unenforced>),
+        snapshot: &Snapshot,
+        presented: &[CertificateDer<'_>],
+    ) -> Result<Verified, Failure> {
+        let Found { path, matched, proof } = found;
+        let mut verified = Verified::new(snapshot.generation, presented, path);
+        verified.excused = match (&entry, &matched) {
             (Some(_), Some(_)) => None,
             // In pin-only trust a mismatch leaves nothing that vouches for the server: always refused.
             (Some(entry), None) if entry.mode() == Mode::Report && !self.pin_only() => {
@@ -91,11 +100,11 @@ impl PathVerifier {
             }
             (Some(entry), None) => {
                 let path = verified.path.iter().map(Step::describe).collect();
-                return Err(Failure::mismatch(entry, path, self.pin_only()));
+                return Err(Failure::mismatch(entry, path, proof));
             }
             (None, _) => excuse.as_ref().map(Excused::from),
         };
-        verified.matched = found.matched;
+        verified.matched = matched;
         verified.entry = entry.or(match excuse {
             Some(Unenforced::Expired(entry)) => Some(entry),
             _ => None,
@@ -108,7 +117,7 @@ impl PathVerifier {
     }
 
     /// The first path that satisfies the pins or, where none does, the first that is valid in all else.
-    fn path_to_anchor(
+    pub(super) fn path_to_anchor(
         &self,
         end_entity: &EndEntityCert<'_>,
         others: &[CertificateDer<'_>],
@@ -139,7 +148,7 @@ impl PathVerifier {
             let satisfied = entry.is_none() || matched.is_some();
             let mut best = best.borrow_mut();
             if satisfied || best.is_none() {
-                *best = Some(Found { path, matched });
+                *best = Some(Found { path, matched, proof: Proof::Path });
             }
             if satisfied { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
         };
@@ -202,9 +211,19 @@ pub fn seconds(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-struct Found {
-    path: Vec<Step>,
-    matched: Option<Match>,
+/// A path, and the pin that matches on it.
+pub(super) struct Found {
+    pub path: Vec<Step>,
+    pub matched: Option<Match>,
+    pub proof: Proof,
+}
+
+/// The entry to be satisfied, or why there is none.
+pub(super) fn split(decision: Decision) -> (Option<Arc<Entry>>, Option<Unenforced>) {
+    match decision {
+        Decision::Pinned(entry) => (Some(entry), None),
+        Decision::Unpinned(reason) => (None, reason),
+    }
 }
 
 fn leaf_alone(
@@ -214,11 +233,7 @@ fn leaf_alone(
     now: UnixTime,
 ) -> Result<Found, Failure> {
     let Some(entry) = entry else {
-        return Err(Failure::new(
-            "ERR_TLS_PIN_UNLISTED",
-            Phase::Policy,
-            "trust: 'pin-only' has no pin in force for this host, so nothing vouches for the server",
-        ));
+        return Err(nothing_vouches());
     };
     let step = Step {
         der: Some(leaf.clone().into_owned()),
@@ -235,7 +250,15 @@ fn leaf_alone(
         return Err(codes::expired());
     }
     let matched = entry.find_leaf(&step.as_path_certificate());
-    Ok(Found { path: vec![step], matched })
+    Ok(Found { path: vec![step], matched, proof: Proof::Possession })
+}
+
+pub(super) fn nothing_vouches() -> Failure {
+    Failure::new(
+        "ERR_TLS_PIN_UNLISTED",
+        Phase::Policy,
+        "trust: 'pin-only' has no pin in force for this host, so nothing vouches for the server",
+    )
 }
 
 fn check_name(

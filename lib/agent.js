@@ -1,0 +1,154 @@
+'use strict'
+// An agent for `https` and whatever is built on it: its connections satisfy the pins, now and when the pins change.
+
+const { EventEmitter } = require('node:events')
+const https = require('node:https')
+const tls = require('node:tls')
+const { PinnedConnection, refuseUnsafe, target } = require('./connection.js')
+const { argumentError, fromFailure, own, unsafe } = require('./errors.js')
+const { asPinSet } = require('./policy.js')
+const { kind, trustOf } = require('./trust.js')
+
+/** @typedef {(error: Error | null, socket?: any) => void} Callback */
+
+let lastCheck = 0
+/** A number for each user's check, since a connection that one has accepted is not accepted by another. */
+const checkNumbers = new WeakMap()
+
+class PinnedAgent extends https.Agent {
+  #pins
+  #trust
+  #proxyAgent
+  #check
+
+  /**
+   * @param {unknown} pins
+   * @param {Record<string, any>} [options]
+   */
+  constructor(pins, options = {}) {
+    const { trust = 'ca', proxyAgent, checkServerIdentity, ...rest } = own(options)
+    refuseUnsafe(options)
+    if (rest.session !== undefined) throw unsafe('session resumes a connection, whose certificate is not checked again')
+    if (rest.proxyEnv !== undefined) {
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        'proxyEnv is not supported: give proxyAgent, such as an HttpsProxyAgent'
+      )
+    }
+    trustOf({ trust, ca: rest.ca })
+    if (proxyAgent !== undefined && !connectOf(proxyAgent)) {
+      throw argumentError(
+        'ERR_INVALID_ARG_TYPE',
+        `proxyAgent must be an agent built on agent-base, not ${kind(proxyAgent)}`
+      )
+    }
+    super({ ...rest, maxCachedSessions: 0 })
+    this.#pins = asPinSet(pins)
+    this.#trust = trust
+    this.#proxyAgent = proxyAgent
+    this.#check = checkServerIdentity
+  }
+
+  get pins() {
+    return this.#pins
+  }
+
+  /**
+   * Node's key of a pool, and the request's own check, which is asked for each connection once.
+   * @param {any} [options]
+   */
+  getName(options = {}) {
+    const name = super.getName(options)
+    const { checkServerIdentity: check } = options
+    if (typeof check !== 'function') return name
+    if (!checkNumbers.has(check)) checkNumbers.set(check, ++lastCheck)
+    return `${name}:check ${checkNumbers.get(check)}`
+  }
+
+  /**
+   * @param {any} options
+   * @param {Callback} [callback]
+   * @returns {any}
+   */
+  createConnection(options, callback) {
+    try {
+      if (!this.#proxyAgent) return this.#connect(options)
+      if (!callback) throw unsafe('a connection through a proxy is handed over later, and needs a callback')
+      tunnel(this.#proxyAgent, options)
+        .then(socket => this.#connect(socket ? { ...options, socket } : options))
+        .then(socket => callback(null, socket), callback)
+    } catch (error) {
+      if (!callback) throw error
+      process.nextTick(callback, error)
+    }
+  }
+
+  /** @param {any} options */
+  #connect(options) {
+    refuseUnsafe(options)
+    const whom = target(this.#pins, [options.servername, options.host], Number(options.port) || 443)
+    const connection = new PinnedConnection({
+      pins: this.#pins,
+      ...whom,
+      ca: options.ca || undefined,
+      trust: this.#trust,
+      checks: [this.#check, options.checkServerIdentity],
+      source: 'agent'
+    })
+    const socket = tls.connect(connection.options(options))
+    connection.watch(socket, error => this.#replaced(socket, error))
+    // Before the agent's own listener, which would give it to the next request.
+    socket.on('free', () => this.#stale.has(socket) && socket.destroy())
+    return socket
+  }
+
+  /** Connections made under an earlier policy. @type {WeakSet<tls.TLSSocket>} */
+  #stale = new WeakSet()
+
+  /**
+   * @param {tls.TLSSocket} socket
+   * @param {Error | undefined} error
+   */
+  #replaced(socket, error) {
+    this.#stale.add(socket)
+    const idle = Object.values(this.freeSockets).some(sockets => sockets?.includes(socket))
+    if (idle) socket.destroy()
+    else if (error) socket.destroy(error)
+  }
+}
+
+/**
+ * The connection below TLS. `undefined`: none is needed for this host, it is reached directly.
+ * @param {any} agent
+ * @param {any} options
+ * @returns {Promise<any>}
+ */
+async function tunnel(agent, options) {
+  const connect = connectOf(agent)
+  if (!connect) return undefined
+  // Not the request itself, on which the agent would play a proxy's refusal as if it were the server's answer.
+  const events = new EventEmitter()
+  const { checkServerIdentity: _, ...rest } = options
+  const socket = await connect.call(agent, events, { ...rest, secureEndpoint: false })
+  // proxy-agent answers with the agent that the host's proxy needs.
+  if (typeof socket.addRequest === 'function') return tunnel(socket, options)
+  if (socket.writable) return socket
+  socket.destroy()
+  throw fromFailure({
+    code: 'ERR_PROXY_TUNNEL',
+    message: `the proxy refused to connect to ${options.host}:${options.port}`,
+    phase: 'proxy',
+    host: options.host,
+    port: Number(options.port)
+  })
+}
+
+/**
+ * `connect` of agent-base from version 7 on, `callback` before.
+ * @param {any} agent
+ */
+function connectOf(agent) {
+  return [agent?.connect, agent?.callback].find(method => typeof method === 'function')
+}
+
+module.exports = { PinnedAgent }

@@ -1,0 +1,165 @@
+'use strict'
+// Puts a policy before every TLS client connection that this thread makes from now on, whatever options it is made with.
+
+const { syncBuiltinESMExports } = require('node:module')
+const net = require('node:net')
+const tls = require('node:tls')
+const { PinnedConnection, kPinOnly, refuseUnsafe, target } = require('./connection.js')
+const { tellRefused } = require('./diagnostics.js')
+const { fromFailure } = require('./errors.js')
+const { Identity, collect, guarded } = require('./identity.js')
+
+/** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
+
+const { TLSSocket, connect: nodeConnect, createSecureContext } = tls
+
+/** The anchors of contexts, which do not tell them. @type {WeakMap<object, unknown>} */
+const anchors = new WeakMap()
+
+/**
+ * @param {Pins} pins
+ * @param {(message: string) => void} warn What cannot be pinned and was seen.
+ */
+function pinEverywhere(pins, warn) {
+  const { unlisted } = pins.toJSON()
+
+  /** @param {any[]} args */
+  function connect(...args) {
+    const { options, callback } = normalize(args)
+    const whom = target(pins, namesIn(options), ...portIn(options))
+    if (!whom.listed) {
+      if (unlisted === 'deny') return refused(unlistedError(pins, whom), options)
+      const socket = nodeConnect(.../** @type {[any]} */ (args))
+      if (unlisted === 'report') reportOnce(pins, whom, socket)
+      return socket
+    }
+    try {
+      refuseUnsafe(options)
+    } catch (error) {
+      return refused(/** @type {Error} */ (error), options)
+    }
+    const connection = new PinnedConnection({
+      pins,
+      ...whom,
+      ca: options.secureContext ? anchors.get(options.secureContext) : options.ca || undefined,
+      trust: options[kPinOnly] ? 'pin-only' : 'ca',
+      checks: [options.checkServerIdentity],
+      source: 'register'
+    })
+    const socket = nodeConnect(connection.options(options), callback)
+    connection.watch(socket)
+    return socket
+  }
+
+  tls.connect = /** @type {any} */ (connect)
+  tls.createSecureContext = options => {
+    const context = createSecureContext(options)
+    if (options?.ca) anchors.set(context, options.ca)
+    return context
+  }
+  tls.TLSSocket = new Proxy(TLSSocket, {
+    construct(target, args, newTarget) {
+      if (!args[1]?.isServer) {
+        warn('a program made a TLS client with `new tls.TLSSocket(…)`: it is not pinned. Only tls.connect(…) is')
+      }
+      return Reflect.construct(target, args, newTarget)
+    }
+  })
+  syncBuiltinESMExports()
+}
+
+/**
+ * The forms of `tls.connect`: options; port, host, options; path, options; each with a callback.
+ * @param {any[]} args
+ * @returns {{ options: Record<PropertyKey, any>, callback: (() => void) | undefined }}
+ */
+function normalize(args) {
+  const [first, second, third] = args
+  const last = args.at(-1)
+  const more = isObject(second) ? second : isObject(third) ? third : {}
+  return { options: { ...leading(first, second), ...more }, callback: typeof last === 'function' ? last : undefined }
+}
+
+/**
+ * @param {any} first
+ * @param {any} second
+ */
+function leading(first, second) {
+  if (isObject(first)) return first
+  if (typeof first === 'string' && !(Number(first) >= 0)) return { path: first }
+  return { port: first, ...(typeof second === 'string' && { host: second }) }
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return typeof value === 'object' && value !== null
+}
+
+/**
+ * The names of whom a connection is for. On a socket that exists already there may be none but that of its other end.
+ * @param {Record<string, any>} options
+ * @returns {(string | undefined)[]}
+ */
+function namesIn({ servername, host, socket }) {
+  if (servername || host || !socket) return [servername, host]
+  // Node's own default is the first of them; a name that was looked up is kept there.
+  return [socket._host, socket.remoteAddress]
+}
+
+/**
+ * The port, and whether it is guessed: through a proxy a socket's other end is the proxy's.
+ * @param {Record<string, any>} options
+ * @returns {[number, boolean]}
+ */
+function portIn({ port, socket }) {
+  const number = Number(port)
+  if (number > 0 && number < 65_536) return [number, false]
+  return [socket?.remotePort ?? 443, true]
+}
+
+/**
+ * A socket that fails before anything is sent. Not a throw: who connects listens for an `error`.
+ * @param {Error} error
+ * @param {{ socket?: import('node:net').Socket }} options
+ */
+function refused(error, { socket: below }) {
+  tellRefused('register', error)
+  const socket = new TLSSocket(new net.Socket())
+  // Later than the next tick: Node 20 hands a request its socket in the next one.
+  setImmediate(() => {
+    socket.destroy(error)
+    // After the error has been heard: the end of what is below would hide the reason.
+    if (below) setImmediate(() => below.destroy())
+  })
+  return socket
+}
+
+/**
+ * @param {Pins} pins
+ * @param {{ host: string, port: number }} whom
+ */
+function unlistedError(pins, { host, port }) {
+  const error = guarded(() => new Identity({ pins, host, port, source: 'register' }).recheck([]))
+  return error ?? fromFailure({ code: 'ERR_TLS_PIN_UNLISTED', message: `${host}:${port} is not listed`, host, port })
+}
+
+const reported = new Set()
+
+/**
+ * @param {Pins} pins
+ * @param {{ host: string, port: number }} whom
+ * @param {import('node:tls').TLSSocket} socket
+ */
+function reportOnce(pins, { host, port }, socket) {
+  const name = `${host}:${port}`
+  if (reported.has(name)) return
+  socket.once('secureConnect', () => {
+    if (reported.has(name) || socket.isSessionReused()) return
+    reported.add(name)
+    guarded(() =>
+      new Identity({ pins, host, port, source: 'register' }).recheck(collect(socket.getPeerCertificate(true)))
+    )
+  })
+}
+
+module.exports = { pinEverywhere }

@@ -1,0 +1,122 @@
+//! Decisions about connections of Node's own TLS, from the certificates that it shows.
+
+use std::sync::Arc;
+
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use serde_json::{Value, json};
+
+use crate::pinning::Host;
+use crate::tls::path::{PathVerifier, Trust};
+use crate::tls::rehearsal::{Server, cast};
+use crate::tls::shown::{Anchors, own_is_pinned};
+use crate::tls::verified::{Excused, Step, Verified};
+use crate::tls::{Failure, Identity, Phase};
+
+use super::failure::{self, certificate, outcome};
+use super::pins::NativePinSet;
+use super::trust::NativeTrust;
+
+/// Whether the server's own certificate satisfies the pins in force; `false` leaves the question open.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn own_certificate_is_pinned(
+    pins: &NativePinSet,
+    host: String,
+    port: u16,
+    certificate: &[u8],
+) -> bool {
+    Host::parse(&host).is_ok_and(|host| {
+        let own = CertificateDer::from(certificate);
+        own_is_pinned(&own, &host, port, &pins.set().current(), UnixTime::now())
+    })
+}
+
+/// Decides about the certificates shown, the server's own first. Without `trust` the pins are the only trust; with
+/// `guessed` it may not be what Node has verified the path to.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn check_shown(
+    pins: &NativePinSet,
+    host: String,
+    port: u16,
+    shown: Vec<Uint8Array>,
+    trust: Option<&NativeTrust>,
+    guessed: bool,
+) -> String {
+    let shown: Vec<_> = shown.iter().map(|der| CertificateDer::from(der.as_ref())).collect();
+    let anchors = if guessed { Anchors::Guessed } else { Anchors::Same };
+    let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
+    outcome(
+        check(pins, &host, port, &shown, trust, anchors)
+            .map_err(|failure| failure::to_json(&failure.at(&host, port))),
+    )
+}
+
+/// Whether two texts name the same host. What is no host is the same as nothing.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn is_same_host(one: String, other: String) -> bool {
+    matches!((Host::parse(&one), Host::parse(&other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// A server for these names and its impostors, all trusted: what a client is tried out with.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn rehearsal(names: Vec<String>) -> String {
+    let server = |server: &Server| json!({ "chain": server.chain, "key": server.key });
+    let made = cast(&names).map(|cast| {
+        json!({
+            "roots": cast.roots,
+            "pins": cast.pins.map(|pin| pin.to_string()),
+            "genuine": server(&cast.genuine),
+            "impostor": server(&cast.impostor),
+            "masked": server(&cast.masked),
+        })
+    });
+    outcome(made.map_err(|error| {
+        let problem = format!("no certificate can be made for {names:?}: {error}");
+        failure::to_json(&Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, problem))
+    }))
+}
+
+fn check(
+    pins: &NativePinSet,
+    host: &str,
+    port: u16,
+    shown: &[CertificateDer<'_>],
+    trust: Trust,
+    anchors: Anchors,
+) -> std::result::Result<Value, Failure> {
+    // What is no host can have no entry.
+    let identity = Identity::parse(host, port).map_err(|invalid| {
+        Failure::new("ERR_TLS_PIN_UNLISTED", Phase::Policy, invalid.to_string())
+    })?;
+    let rules = PathVerifier {
+        trust,
+        crls: Vec::new(),
+        algorithms: rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms,
+        max_intermediates: None,
+    };
+    let snapshot = pins.set().current();
+    let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, UnixTime::now())?;
+    Ok(describe(&verified, &identity))
+}
+
+fn describe(verified: &Verified, identity: &Identity) -> Value {
+    let entry = verified.entry.as_ref();
+    let expected = entry.map(|entry| {
+        entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>()
+    });
+    let path = verified.path.iter().map(Step::describe);
+    json!({
+        "host": identity.host().to_string(),
+        "port": identity.port(),
+        "pattern": entry.and_then(|entry| entry.pattern()).map(ToString::to_string),
+        "expected": expected.unwrap_or_default(),
+        "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),
+        "excused": verified.excused.as_ref().map(Excused::as_str),
+        "path": path.map(|info| certificate(&info)).collect::<Vec<_>>(),
+    })
+}

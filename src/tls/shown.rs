@@ -1,0 +1,208 @@
+//! Decides about certificates that another TLS stack, Node's OpenSSL, has authenticated and shows.
+//!
+//! That stack has verified some path and does not say which: it shows certificates that fit by name. The first is
+//! the server's own, whose key the handshake has proved; each of the others counts only on a path of signatures
+//! that is verified here.
+
+use std::borrow::Cow;
+
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use webpki::EndEntityCert;
+use x509_parser::prelude::{ParsedExtension, X509Certificate};
+
+use crate::pinning::{
+    Decision, Entry, Host, Invalid, PathCertificate, Snapshot, read_certificate,
+    read_certificate_head,
+};
+
+use super::codes;
+use super::failure::{Failure, Phase, Proof};
+use super::identity::Identity;
+use super::path::{Found, PathVerifier, Trust, decide, seconds, split};
+use super::trust::TrustStore;
+use super::verified::{Step, Verified};
+
+/// So many certificates are looked at: a server may send any number, and a path has eight at most.
+const MOST: usize = 32;
+
+/// What the trust store of the verifier is to the other stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchors {
+    /// Its anchors too: a pin counts on a path to one of them only.
+    Same,
+    /// A guess. Where no path leads to it, a path to a pinned issuer counts: that key vouches for the server,
+    /// and that the server is to be trusted at all, the other stack has decided.
+    Guessed,
+}
+
+impl PathVerifier {
+    /// Decides about certificates in any order but the server's own first. The name in it has been checked.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_shown(
+        &self,
+        shown: &[CertificateDer<'_>],
+        anchors: Anchors,
+        identity: &Identity,
+        snapshot: &Snapshot,
+        now: UnixTime,
+    ) -> Result<Verified, Failure> {
+        let (entry, excuse) = split(decide(snapshot, identity, now)?);
+        let shown = shown.get(..MOST).unwrap_or(shown);
+        let Some(leaf) = shown.first() else {
+            return Err(Failure::new(
+                "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE",
+                Phase::Handshake,
+                "there is no certificate of the server to compare with the pins",
+            ));
+        };
+        let leaf = own_step(leaf, now)?;
+        let matched = entry.as_ref().and_then(|entry| entry.find_leaf(&leaf.as_path_certificate()));
+        let found = match (&self.trust, &entry) {
+            (Trust::Ca(store), _) if matched.is_none() && (entry.is_some() || excuse.is_some()) => {
+                self.path_among(shown, store, anchors, entry.as_deref(), now)?
+            }
+            (Trust::PinOnly, None) => return Err(super::path::nothing_vouches()),
+            (Trust::PinOnly, _) => Found { path: vec![leaf], matched, proof: Proof::Possession },
+            _ => Found { path: vec![leaf], matched, proof: Proof::Shown },
+        };
+        self.conclude(found, (entry, excuse), snapshot, shown)
+    }
+
+    /// A path to an anchor, best with a pin on it; else one to a pinned issuer; else what is shown.
+    fn path_among(
+        &self,
+        shown: &[CertificateDer<'_>],
+        store: &TrustStore,
+        anchors: Anchors,
+        entry: Option<&Entry>,
+        now: UnixTime,
+    ) -> Result<Found, Failure> {
+        let error = match self.path_from(shown, store, entry, now) {
+            Ok(found) if found.matched.is_some() || entry.is_none() => return Ok(found),
+            outcome => outcome,
+        };
+        if anchors == Anchors::Same {
+            return error.map_err(|error| codes::from_webpki(&error, shown));
+        }
+        let issuers = shown.iter().skip(1);
+        let pinned = issuers.filter_map(|der| pinned_issuer(der, entry?, now));
+        for issuer in pinned {
+            let bounded = Self {
+                trust: self.trust.clone(),
+                crls: Vec::new(),
+                algorithms: self.algorithms,
+                max_intermediates: issuer.path_length,
+            };
+            match bounded.path_from(shown, &issuer.store, entry, now) {
+                Ok(found) if found.matched.is_some() => return Ok(found),
+                _ => {}
+            }
+        }
+        match error {
+            Ok(found) => Ok(found),
+            Err(webpki::Error::UnknownIssuer) => {
+                let path = shown.iter().filter_map(|der| step(der).ok()).collect();
+                Ok(Found { path, matched: None, proof: Proof::Shown })
+            }
+            Err(error) => Err(codes::from_webpki(&error, shown)),
+        }
+    }
+
+    fn path_from(
+        &self,
+        shown: &[CertificateDer<'_>],
+        store: &TrustStore,
+        entry: Option<&Entry>,
+        now: UnixTime,
+    ) -> Result<Found, webpki::Error> {
+        let (leaf, others) = shown.split_first().ok_or(webpki::Error::UnknownIssuer)?;
+        let others: Vec<_> = others.iter().map(|der| CertificateDer::from(der.as_ref())).collect();
+        self.path_to_anchor(&EndEntityCert::try_from(leaf)?, &others, store, entry, now)
+    }
+}
+
+/// Whether the server's own certificate satisfies the entry in force: the answer to most questions, and one that
+/// needs no path. `false` says nothing but that [`PathVerifier::verify_shown`] has to be asked.
+#[must_use]
+pub fn own_is_pinned(
+    own: &CertificateDer<'_>,
+    host: &Host,
+    port: u16,
+    snapshot: &Snapshot,
+    now: UnixTime,
+) -> bool {
+    let Ok(Decision::Pinned(entry)) = snapshot.policy.decide(host, port, seconds(now)) else {
+        return false;
+    };
+    let Ok((certificate, spki)) = read_certificate_head(own) else {
+        return false;
+    };
+    let own = PathCertificate { spki: Cow::Borrowed(spki), der: Some(Cow::Borrowed(own.as_ref())) };
+    check_dates(&certificate, now).is_ok() && entry.find_leaf(&own).is_some()
+}
+
+/// The server's own certificate. The other stack may read forms that webpki does not (version 1), so it is read
+/// by the more lenient parser; its dates are asked about again, for they cost nothing.
+fn own_step(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<Step, Failure> {
+    let malformed =
+        |error: Invalid| Failure::new("CERT_REJECTED", Phase::Handshake, error.to_string());
+    let (certificate, spki) = read_certificate(leaf).map_err(malformed)?;
+    check_dates(&certificate, now)?;
+    Ok(as_step(leaf, &certificate, spki))
+}
+
+fn step(der: &CertificateDer<'_>) -> Result<Step, Invalid> {
+    let (certificate, spki) = read_certificate(der)?;
+    Ok(as_step(der, &certificate, spki))
+}
+
+fn as_step(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>, spki: &[u8]) -> Step {
+    Step {
+        der: Some(der.clone().into_owned()),
+        spki: SubjectPublicKeyInfoDer::from(spki.to_vec()),
+        subject: certificate.subject().as_raw().to_vec(),
+    }
+}
+
+fn check_dates(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), Failure> {
+    let (validity, now) = (certificate.validity(), seconds(now));
+    if now > validity.not_after.timestamp() {
+        return Err(codes::expired());
+    }
+    if now < validity.not_before.timestamp() {
+        return Err(codes::not_yet_valid());
+    }
+    Ok(())
+}
+
+/// A pinned issuer in the place of an anchor.
+struct PinnedIssuer {
+    store: TrustStore,
+    path_length: Option<usize>,
+}
+
+/// webpki takes an anchor's word for nothing but its name constraints: what it asks of an intermediate (RFC 5280,
+/// 6.1.4 (k) to (n)) has to be asked here.
+fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry, now: UnixTime) -> Option<PinnedIssuer> {
+    let (certificate, spki) = read_certificate(der).ok()?;
+    if !entry.accepts_issuer(&as_step(der, &certificate, spki).as_path_certificate()) {
+        return None;
+    }
+    check_dates(&certificate, now).ok()?;
+    let constraints = certificate.basic_constraints().ok()??.value;
+    let usage = certificate.key_usage().ok()?;
+    let purpose = certificate.extended_key_usage().ok()?;
+    let allowed = constraints.ca
+        && usage.is_none_or(|usage| usage.value.key_cert_sign())
+        && purpose.is_none_or(|purpose| purpose.value.server_auth)
+        && certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
+            ParsedExtension::ParseError { .. } => false,
+            ParsedExtension::UnsupportedExtension { .. } => !extension.critical,
+            _ => true,
+        });
+    let path_length = constraints.path_len_constraint.map(|most| most as usize);
+    let store = TrustStore::from_ca(&[der.as_ref()]).ok()?;
+    allowed.then_some(PinnedIssuer { store, path_length })
+}
