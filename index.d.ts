@@ -443,11 +443,12 @@ export function tlsOptions(
   rejectUnauthorized: true
   /** Sessions that `https.Agent` and undici keep. A resumed session is not checked, so there are none. */
   maxCachedSessions: 0
+  /** Another one for each policy, so that agents of Node's do not share connections and sessions between policies. */
+  readonly sessionIdContext: string
 }
 
 /**
- * An `https.Agent` whose connections satisfy the pins. A connection is handed to a request only after the check. Sessions are
- * never resumed. When the pin set changes, idle connections are closed, and so are those in use that no longer
+ * An `https.Agent` whose connections satisfy the pins, before a byte is written to them. Sessions are never resumed. When the pin set changes, idle connections are closed, and so are those in use that no longer
  * satisfy it; the others are not used again. A request's own `checkServerIdentity` runs besides; a request with
  * `rejectUnauthorized: false` fails with `ERR_TLS_PIN_UNSAFE`.
  *

@@ -19,7 +19,22 @@ function watch(pins, socket, onReplaced) {
 
 /** @param {object} pins */
 function recheck(pins) {
+  numbers.delete(pins)
   for (const onReplaced of [...(connections.get(pins) ?? [])]) onReplaced()
 }
 
-module.exports = { recheck, watch }
+let last = 0
+/** @type {WeakMap<object, number>} */
+const numbers = new WeakMap()
+
+/**
+ * A number that no other policy has: neither another pin set's nor that of this one once it has been replaced.
+ * @param {object} pins
+ */
+function policyNumber(pins) {
+  const number = numbers.get(pins) ?? ++last
+  numbers.set(pins, number)
+  return number
+}
+
+module.exports = { policyNumber, recheck, watch }

@@ -5,8 +5,11 @@ const { X509Certificate } = require('node:crypto')
 const { refuseUnsafe } = require('./connection.js')
 const { argumentError, own, unsafe } = require('./errors.js')
 const { Identity, answer, checkHost, guarded, nodeCheck } = require('./identity.js')
+const { policyNumber } = require('./live.js')
 const { PinSet, asPinSet, checkPort } = require('./policy.js')
 const { byteList, kind, trustOf } = require('./trust.js')
+
+let lastCheck = 0
 
 /**
  * @param {unknown} pins
@@ -23,15 +26,17 @@ function tlsOptions(pins, options = {}) {
   const { host, port = 443, ca, trust = 'ca', checkServerIdentity: users, ...rest } = own(options)
   checkHost(host)
   if (trust === 'ca' && ca !== undefined) trustOf({ trust, ca })
+  const set = asPinSet(pins)
   const anchors = trust === 'pin-only' ? pinnedCertificates(pins, ca) : ca
   const identity = new Identity({
-    pins: asPinSet(pins),
+    pins: set,
     host,
     port: checkPort(port),
     ca: trust === 'ca' ? ca : undefined,
     trust,
     source: 'checkServerIdentity'
   })
+  const check = ++lastCheck
   /** @param {string} hostname @param {import('node:tls').PeerCertificate} cert @returns {Error | undefined} */
   const checkServerIdentity = (hostname, cert) =>
     guarded(() => answer(users?.(hostname, cert)) ?? identity.check(nodeCheck, hostname, cert))
@@ -41,7 +46,12 @@ function tlsOptions(pins, options = {}) {
     ...(trust === 'pin-only' && { allowPartialTrustChain: true }),
     checkServerIdentity,
     rejectUnauthorized: /** @type {const} */ (true),
-    maxCachedSessions: /** @type {const} */ (0)
+    maxCachedSessions: /** @type {const} */ (0),
+    // Means nothing to a client's TLS, but an agent of Node's has connections and sessions of their own for each value of
+    // it: Node 20, which does not look at the check, would let requests with other pins share them.
+    get sessionIdContext() {
+      return `pins ${policyNumber(set)}${users ? ` ${check}` : ''}`
+    }
   }
 }
 
