@@ -106,9 +106,8 @@ fn check(
 
 fn describe(verified: &Verified, identity: &Identity) -> Value {
     let entry = verified.entry.as_ref();
-    let expected = entry.map(|entry| {
-        entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>()
-    });
+    let expected = entry
+        .map(|entry| entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>());
     let path = verified.path.iter().map(Step::describe);
     json!({
         "host": identity.host().to_string(),

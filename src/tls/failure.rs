@@ -100,7 +100,9 @@ impl Failure {
         let mut message = String::from("ERR_TLS_PIN_MISMATCH: no certificate ");
         let (which, heading) = match proof {
             Proof::Path => ("on the verified path of this server", "The server's verified path"),
-            Proof::Possession => ("that this server proved possession of", "The server's verified path"),
+            Proof::Possession => {
+                ("that this server proved possession of", "The server's verified path")
+            }
             Proof::Shown => (
                 "that issued this server's certificate",
                 "What the TLS stack shows, in which only the first is proved",
