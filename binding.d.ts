@@ -62,10 +62,10 @@ export declare class Port {
 }
 
 /**
- * Decides about the certificates shown, the server's own first. Without `trust` the pins are the only trust; with
- * `guessed` it may not be what Node has verified the path to.
+ * Decides about the certificates shown, the server's own first. A port that is not known is taken for 443, and not
+ * told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
  */
-export declare function checkShown(pins: NativePinSet, host: string, port: number, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
+export declare function checkShown(pins: NativePinSet, host: string, port: number | undefined | null, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
 
 /** Whether two texts name the same host. What is no host is the same as nothing. */
 export declare function isSameHost(one: string, other: string): boolean

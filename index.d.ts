@@ -121,7 +121,8 @@ export interface Verified {
 export interface Report {
   reason: Excuse
   host: string
-  port: number
+  /** Null where it is not known: a `checkServerIdentity` is not told. */
+  port: number | null
   pattern: string | null
   expected: string[]
   path: PathCertificate[]

@@ -23,7 +23,7 @@ const REASONS = new Map([
 /**
  * @typedef {object} Outcome What native code says of a connection that may go on.
  * @property {string} host
- * @property {number} port
+ * @property {number | null} port Null where the caller does not know it.
  * @property {string | null} pattern
  * @property {string[] | null} expected
  * @property {string | null} matched
@@ -63,7 +63,7 @@ function tellAccepted(pins, source, { host, port, pattern, expected, matched, ex
 function tellRefused(source, error) {
   const reason = REASONS.get(error?.code)
   if (!reason || !mismatchChannel.hasSubscribers) return
-  const { host, port, pattern = null, expected = [], path = [] } = error
+  const { host, port = null, pattern = null, expected = [], path = [] } = error
   later(() =>
     mismatchChannel.publish({ decision: 'refused', reason, source, host, port, pattern, expected, path, error })
   )

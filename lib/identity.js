@@ -39,7 +39,7 @@ class Identity {
    *   source: import('./diagnostics.js').Source
    * }} options
    */
-  constructor({ pins, host, port = 443, ca, trust = 'ca', source }) {
+  constructor({ pins, host, port, ca, trust = 'ca', source }) {
     this.#pins = pins
     this.#handle = handleOf(pins)
     this.#host = host
@@ -94,7 +94,7 @@ class Identity {
     const { raw } = cert
     // Most servers are pinned by their own key, and most programs do not listen to the channel.
     if (types.isUint8Array(raw) && !wantsVerified()) {
-      if (binding.ownCertificateIsPinned(this.#handle, host, this.#port, raw)) return undefined
+      if (binding.ownCertificateIsPinned(this.#handle, host, this.#port ?? 443, raw)) return undefined
     }
     return this.#decide(host, collect(cert))
   }
@@ -176,7 +176,7 @@ function createCheckServerIdentity(pins, options = {}) {
   for (const name of Object.keys(options)) {
     if (!OPTIONS.includes(name)) throw argumentError('ERR_INVALID_ARG_VALUE', `unknown option ${name}`)
   }
-  const { host, port = 443, ca, verifyHostname = nodeCheck } = own(options)
+  const { host, port, ca, verifyHostname = nodeCheck } = own(options)
   if (verifyHostname === false) throw unsafe('without a check of the name, any certificate below a pinned CA would do')
   if (typeof verifyHostname !== 'function') {
     throw argumentError('ERR_INVALID_ARG_TYPE', `verifyHostname must be a function, not ${kind(verifyHostname)}`)
@@ -186,7 +186,7 @@ function createCheckServerIdentity(pins, options = {}) {
   const identity = new Identity({
     pins: asPinSet(pins),
     host,
-    port: checkPort(port),
+    port: port === undefined ? port : checkPort(port),
     ca,
     source: 'checkServerIdentity'
   })

@@ -32,6 +32,7 @@ async function assertPinned(makeRequest, options = {}) {
     if (!OPTIONS.includes(name)) throw argumentError('ERR_INVALID_ARG_VALUE', `unknown option ${name}`)
   }
   const { names = NAMES, serve, versions = ['TLSv1.2', 'TLSv1.3'], timeout = TIMEOUT } = own(options)
+  checkNames(names)
   const { roots, pins, genuine, impostor, masked } = unwrap(binding.rehearsal(names))
   const [leaf, intermediate, root] = pins
   for (const version of versions) {
@@ -52,6 +53,13 @@ async function assertPinned(makeRequest, options = {}) {
       { title: 'another server that shows the pinned intermediate in its chain', pins: [intermediate], accepted: false }
     ])
   }
+}
+
+/** @param {unknown} names */
+function checkNames(names) {
+  if (Array.isArray(names) && names.length > 0 && names.every(name => binding.isSameHost(String(name), String(name))))
+    return
+  throw argumentError('ERR_INVALID_ARG_VALUE', 'names must be DNS names or IP addresses, at least one')
 }
 
 /**
@@ -90,7 +98,8 @@ function checkAccepted(where, { done, error }, server) {
   if (error !== undefined) {
     fail(`${where}: the request failed, so that its other failures would prove nothing: ${text(error)}`, error)
   }
-  if (server.bytes === 0) fail(`${where}: the request succeeded, but nothing arrived: is it made to the given port?`)
+  if (server.bytes + server.requests === 0)
+    fail(`${where}: the request succeeded, but nothing arrived: is it made to the given port?`)
 }
 
 /**
@@ -102,6 +111,7 @@ function checkAccepted(where, { done, error }, server) {
 async function checkRefused(where, { done, error }, server, timeout) {
   // What was sent may still be on its way.
   await within(timeout, () => server.settled())
+  if (server.requests > 0 && server.bytes === 0) fail(`${where}: a request arrived on an earlier connection`, error)
   if (server.bytes > 0) {
     fail(
       `${where}: ${server.bytes} bytes of the request arrived, beginning with ${JSON.stringify(server.first)}`,
@@ -155,14 +165,15 @@ async function within(timeout, start) {
 /** A server that counts what arrives, after decryption and before anything reads it. */
 class Witness {
   #server
-  /** @type {Map<tls.TLSSocket, number>} What each socket had read when counting began. */
+  /** What each connection had read when counting began. @type {Map<tls.TLSSocket, number>} */
   #sockets = new Map()
   /** @type {Set<import('node:net').Socket>} */
   #open = new Set()
-  /** @type {Set<import('node:net').Socket>} Those that were open when counting began. */
+  /** Connections that were open when counting began. @type {Set<import('node:net').Socket>} */
   #earlier = new Set()
   #settle = () => {}
   port = 0
+  requests = 0
   first = ''
 
   /**
@@ -172,13 +183,17 @@ class Witness {
    */
   constructor({ chain: cert, key }, version, serve) {
     const options = { cert, key, minVersion: version, maxVersion: version }
-    this.#server = serve
-      ? tls.createServer(options)
-      : http2.createSecureServer({ ...options, allowHTTP1: true }, (_request, response) => response.end('ok'))
+    this.#server = serve ? tls.createServer(options) : http2.createSecureServer({ ...options, allowHTTP1: true })
+    this.#server.on('request', (/** @type {any} */ _request, /** @type {any} */ response) => {
+      this.requests += 1
+      response.end('ok')
+    })
     this.#server.on('connection', socket => this.#track(socket))
     this.#server.on('secureConnection', (/** @type {tls.TLSSocket} */ socket) => {
       this.#sockets.set(socket, 0)
-      socket.prependListener('data', data => (this.first ||= data.toString('latin1').slice(0, 80)))
+      socket.prependListener('data', data => {
+        this.first ||= data.toString('latin1').slice(0, 80)
+      })
       socket.on('error', () => {})
       if (serve) serve(socket)
     })
@@ -195,13 +210,18 @@ class Witness {
 
   /** Counts from here on. */
   forget() {
-    for (const socket of this.#sockets.keys()) this.#sockets.set(socket, socket.bytesRead)
+    for (const socket of this.#sockets.keys()) {
+      // On an earlier connection of HTTP/2 only requests count: a client says good-bye in bytes.
+      this.#sockets.set(socket, socket.alpnProtocol === 'h2' ? Number.POSITIVE_INFINITY : socket.bytesRead)
+    }
     this.#earlier = new Set(this.#open)
+    this.requests = 0
     this.first = ''
   }
 
   get bytes() {
-    return [...this.#sockets].reduce((sum, [socket, before]) => sum + socket.bytesRead - before, 0)
+    const each = [...this.#sockets].map(([socket, before]) => Math.max(0, socket.bytesRead - before))
+    return each.reduce((sum, bytes) => sum + bytes, 0)
   }
 
   /** When every connection made since counting began has closed. @returns {Promise<void>} */

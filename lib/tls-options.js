@@ -23,7 +23,7 @@ function tlsOptions(pins, options = {}) {
   if (options.session !== undefined) {
     throw unsafe('session resumes an earlier connection, whose certificate is not checked again')
   }
-  const { host, port = 443, ca, trust = 'ca', checkServerIdentity: users, ...rest } = own(options)
+  const { host, port, ca, trust = 'ca', checkServerIdentity: users, ...rest } = own(options)
   checkHost(host)
   if (trust === 'ca' && ca !== undefined) trustOf({ trust, ca })
   const set = asPinSet(pins)
@@ -31,7 +31,7 @@ function tlsOptions(pins, options = {}) {
   const identity = new Identity({
     pins: set,
     host,
-    port: checkPort(port),
+    port: port === undefined ? port : checkPort(port),
     ca: trust === 'ca' ? ca : undefined,
     trust,
     source: 'checkServerIdentity'

@@ -33,14 +33,14 @@ pub fn own_certificate_is_pinned(
     })
 }
 
-/// Decides about the certificates shown, the server's own first. Without `trust` the pins are the only trust; with
-/// `guessed` it may not be what Node has verified the path to.
+/// Decides about the certificates shown, the server's own first. A port that is not known is taken for 443, and not
+/// told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn check_shown(
     pins: &NativePinSet,
     host: String,
-    port: u16,
+    port: Option<u16>,
     shown: Vec<Uint8Array>,
     trust: Option<&NativeTrust>,
     guessed: bool,
@@ -50,7 +50,7 @@ pub fn check_shown(
     let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
     outcome(
         check(pins, &host, port, &shown, trust, anchors)
-            .map_err(|failure| failure::to_json(&failure.at(&host, port))),
+            .map_err(|failure| failure::to_json(&failure.at(&host, port.unwrap_or(0)))),
     )
 }
 
@@ -84,13 +84,13 @@ pub fn rehearsal(names: Vec<String>) -> String {
 fn check(
     pins: &NativePinSet,
     host: &str,
-    port: u16,
+    port: Option<u16>,
     shown: &[CertificateDer<'_>],
     trust: Trust,
     anchors: Anchors,
 ) -> std::result::Result<Value, Failure> {
     // What is no host can have no entry.
-    let identity = Identity::parse(host, port).map_err(|invalid| {
+    let identity = Identity::parse(host, port.unwrap_or(443)).map_err(|invalid| {
         Failure::new("ERR_TLS_PIN_UNLISTED", Phase::Policy, invalid.to_string())
     })?;
     let rules = PathVerifier {
@@ -101,17 +101,17 @@ fn check(
     };
     let snapshot = pins.set().current();
     let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, UnixTime::now())?;
-    Ok(describe(&verified, &identity))
+    Ok(describe(&verified, &identity, port))
 }
 
-fn describe(verified: &Verified, identity: &Identity) -> Value {
+fn describe(verified: &Verified, identity: &Identity, port: Option<u16>) -> Value {
     let entry = verified.entry.as_ref();
     let expected = entry
         .map(|entry| entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>());
     let path = verified.path.iter().map(Step::describe);
     json!({
         "host": identity.host().to_string(),
-        "port": identity.port(),
+        "port": port,
         "pattern": entry.and_then(|entry| entry.pattern()).map(ToString::to_string),
         "expected": expected.unwrap_or_default(),
         "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),

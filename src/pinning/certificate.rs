@@ -79,7 +79,7 @@ pub fn read_certificate(der: &[u8]) -> Result<(X509Certificate<'_>, &[u8]), Inva
     read_by(&mut X509CertificateParser::new(), der)
 }
 
-/// As [`read_certificate`], with the extensions left unread: a third of the time.
+/// As [`read_certificate`], with the extensions left unread, which takes most of the time.
 ///
 /// # Errors
 ///

@@ -66,7 +66,9 @@ impl TlsOrigin {
     /// # Errors
     /// `ERR_TLS_PIN_UNLISTED`, `ERR_TLS_PIN_EXPIRED`.
     pub fn decide(&self) -> Result<Decision, Failure> {
-        decide(&self.verifier.pins().current(), self.identity(), self.now()?)
+        let (identity, now) = (self.identity(), self.now()?);
+        decide(&self.verifier.pins().current(), identity, now)
+            .map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))
     }
 
     /// A TLS handshake over `io`. What it returns has been verified under the policy in force, on a full and

@@ -134,16 +134,17 @@ impl Failure {
         })
     }
 
-    /// The identity the connection was for, put in front of the first line of the message.
+    /// The identity the connection was for, put in front of the first line of the message. Port 0: not known.
     #[must_use]
     pub fn at(self, host: &str, port: u16) -> Self {
         if !self.0.host.is_empty() {
             return self;
         }
+        let place = if port == 0 { host.to_owned() } else { format!("{host}:{port}") };
         self.with(|details| {
             details.message = match details.message.strip_prefix("ERR_TLS_PIN_MISMATCH: ") {
-                Some(rest) => format!("ERR_TLS_PIN_MISMATCH: {host}:{port}: {rest}"),
-                None => format!("{host}:{port}: {}", details.message),
+                Some(rest) => format!("ERR_TLS_PIN_MISMATCH: {place}: {rest}"),
+                None => format!("{place}: {}", details.message),
             };
             host.clone_into(&mut details.host);
             details.port = port;

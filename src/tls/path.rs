@@ -185,7 +185,7 @@ pub fn decide(
         Ok(decision) => return Ok(decision),
         Err(refusal) => refusal,
     };
-    let failure = match refusal {
+    Err(match refusal {
         Refusal::Unlisted => Failure::new(
             "ERR_TLS_PIN_UNLISTED",
             Phase::Policy,
@@ -201,8 +201,7 @@ pub fn decide(
                 None => "the pins have expired; renew them".into(),
             },
         ),
-    };
-    Err(failure.at(&identity.host().to_string(), identity.port()))
+    })
 }
 
 /// Whole seconds since the Unix epoch, as the policy counts them.

@@ -18,7 +18,7 @@ use crate::pinning::{
 use super::codes;
 use super::failure::{Failure, Phase, Proof};
 use super::identity::Identity;
-use super::path::{Found, PathVerifier, Trust, decide, seconds, split};
+use super::path::{Found, PathVerifier, Trust, decide, nothing_vouches, seconds, split};
 use super::trust::TrustStore;
 use super::verified::{Step, Verified};
 
@@ -59,18 +59,24 @@ impl PathVerifier {
         };
         let leaf = own_step(leaf, now)?;
         let matched = entry.as_ref().and_then(|entry| entry.find_leaf(&leaf.as_path_certificate()));
-        let found = match (&self.trust, &entry) {
+        let (found, cause) = match (&self.trust, &entry) {
             (Trust::Ca(store), _) if matched.is_none() && (entry.is_some() || excuse.is_some()) => {
                 self.path_among(shown, store, anchors, entry.as_deref(), now)?
             }
-            (Trust::PinOnly, None) => return Err(super::path::nothing_vouches()),
-            (Trust::PinOnly, _) => Found { path: vec![leaf], matched, proof: Proof::Possession },
-            _ => Found { path: vec![leaf], matched, proof: Proof::Shown },
+            (Trust::PinOnly, None) => return Err(nothing_vouches()),
+            (Trust::PinOnly, _) => {
+                (Found { path: vec![leaf], matched, proof: Proof::Possession }, None)
+            }
+            _ => (Found { path: vec![leaf], matched, proof: Proof::Shown }, None),
         };
-        self.conclude(found, (entry, excuse), snapshot, shown)
+        self.conclude(found, (entry, excuse), snapshot, shown).map_err(|failure| match cause {
+            Some(cause) => failure.because(&codes::from_webpki(&cause, shown)),
+            None => failure,
+        })
     }
 
-    /// A path to an anchor, best with a pin on it; else one to a pinned issuer; else what is shown.
+    /// A path to an anchor, best with a pin on it; else one to a pinned issuer; else what is shown, and why it is no
+    /// path from here: where the anchors are guessed, the other stack knows of one.
     fn path_among(
         &self,
         shown: &[CertificateDer<'_>],
@@ -78,16 +84,19 @@ impl PathVerifier {
         anchors: Anchors,
         entry: Option<&Entry>,
         now: UnixTime,
-    ) -> Result<Found, Failure> {
-        let error = match self.path_from(shown, store, entry, now) {
-            Ok(found) if found.matched.is_some() || entry.is_none() => return Ok(found),
+    ) -> Result<(Found, Option<webpki::Error>), Failure> {
+        let first = match self.path_from(shown, store, entry, now) {
+            Ok(found) if found.matched.is_some() || entry.is_none() => return Ok((found, None)),
             outcome => outcome,
         };
         if anchors == Anchors::Same {
-            return error.map_err(|error| codes::from_webpki(&error, shown));
+            return match first {
+                Ok(found) => Ok((found, None)),
+                Err(error) => Err(codes::from_webpki(&error, shown)),
+            };
         }
         let issuers = shown.iter().skip(1);
-        let pinned = issuers.filter_map(|der| pinned_issuer(der, entry?, now));
+        let pinned = issuers.filter_map(|der| pinned_issuer(der, entry?));
         for issuer in pinned {
             let bounded = Self {
                 trust: self.trust.clone(),
@@ -96,18 +105,17 @@ impl PathVerifier {
                 max_intermediates: issuer.path_length,
             };
             match bounded.path_from(shown, &issuer.store, entry, now) {
-                Ok(found) if found.matched.is_some() => return Ok(found),
+                Ok(found) if found.matched.is_some() => return Ok((found, None)),
                 _ => {}
             }
         }
-        match error {
-            Ok(found) => Ok(found),
-            Err(webpki::Error::UnknownIssuer) => {
+        Ok(match first {
+            Ok(found) => (found, None),
+            Err(error) => {
                 let path = shown.iter().filter_map(|der| step(der).ok()).collect();
-                Ok(Found { path, matched: None, proof: Proof::Shown })
+                (Found { path, matched: None, proof: Proof::Shown }, Some(error))
             }
-            Err(error) => Err(codes::from_webpki(&error, shown)),
-        }
+        })
     }
 
     fn path_from(
@@ -185,12 +193,11 @@ struct PinnedIssuer {
 
 /// webpki takes an anchor's word for nothing but its name constraints: what it asks of an intermediate (RFC 5280,
 /// 6.1.4 (k) to (n)) has to be asked here.
-fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry, now: UnixTime) -> Option<PinnedIssuer> {
+fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry) -> Option<PinnedIssuer> {
     let (certificate, spki) = read_certificate(der).ok()?;
     if !entry.accepts_issuer(&as_step(der, &certificate, spki).as_path_certificate()) {
         return None;
     }
-    check_dates(&certificate, now).ok()?;
     let constraints = certificate.basic_constraints().ok()??.value;
     let usage = certificate.key_usage().ok()?;
     let purpose = certificate.extended_key_usage().ok()?;

@@ -161,15 +161,11 @@ fn a_pinned_issuer_is_held_to_what_it_may_do() {
     let ok = |index: usize| Ok::<usize, &str>(index);
     for (name, params, expected) in [
         ("a CA", ca("x"), ok(1)),
-        ("expired", dated(ca("x"), NOW - 100, NOW - 1), Err("CERT_HAS_EXPIRED")),
+        ("expired", dated(ca("x"), NOW - 100, NOW - 1), Err(MISMATCH)),
         ("in its last second", dated(ca("x"), NOW - 100, NOW), ok(1)),
-        ("not yet valid", dated(ca("x"), NOW + 1, NOW + 100), Err("CERT_NOT_YET_VALID")),
-        ("no CA", with(ca("x"), |params| params.is_ca = IsCa::ExplicitNoCa), Err("INVALID_CA")),
-        (
-            "no basicConstraints",
-            with(ca("x"), |params| params.is_ca = IsCa::NoCa),
-            Err("INVALID_CA"),
-        ),
+        ("not yet valid", dated(ca("x"), NOW + 1, NOW + 100), Err(MISMATCH)),
+        ("no CA", with(ca("x"), |params| params.is_ca = IsCa::ExplicitNoCa), Err(MISMATCH)),
+        ("no basicConstraints", with(ca("x"), |params| params.is_ca = IsCa::NoCa), Err(MISMATCH)),
         (
             "no keyCertSign",
             with(ca("x"), |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
@@ -181,7 +177,7 @@ fn a_pinned_issuer_is_held_to_what_it_may_do() {
             with(ca("x"), |params| {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }),
-            Err("INVALID_PURPOSE"),
+            Err(MISMATCH),
         ),
         (
             "for servers",
@@ -208,7 +204,7 @@ fn a_pinned_issuer_is_held_to_what_it_may_do() {
         (
             "an unknown critical extension",
             with(ca("x"), |params| params.custom_extensions = vec![critical(unknown.clone())]),
-            Err("UNHANDLED_CRITICAL_EXTENSION"),
+            Err(MISMATCH),
         ),
     ] {
         let issuer = pki.root.issue(params.clone());
