@@ -419,7 +419,9 @@ export function createCheckServerIdentity(
 export function checkServerIdentity(hostname: string, cert: PeerCertificate, pins?: Pins): Error | undefined
 
 /** Options of {@link tlsOptions}; all others are passed on. */
-export interface TlsOptionsInput extends Omit<ConnectionOptions, 'host' | 'port' | 'ca'>, IdentityOptions {
+export interface TlsOptionsInput extends Omit<ConnectionOptions, 'host' | 'port'>, Omit<IdentityOptions, 'ca'> {
+  /** The trust anchors, for the connection and for the check alike. With `trust: 'pin-only'` the pinned certificates. */
+  ca?: ConnectionOptions['ca']
   /**
    * `ca` (default): the certificate's path must end at a trust anchor. `pin-only`: the pinned certificates are the only
    * trust, for servers with self-signed certificates. It needs the certificates themselves: in `ca`, or in `pins` as
@@ -429,17 +431,8 @@ export interface TlsOptionsInput extends Omit<ConnectionOptions, 'host' | 'port'
   trust?: 'ca' | 'pin-only'
 }
 
-/**
- * The TLS options of any client of Node's: `{ checkServerIdentity, rejectUnauthorized: true, maxCachedSessions: 0, … }` and
- * what else was given. A `checkServerIdentity` of your own runs besides the pins.
- *
- * @throws {PinPolicyError} `ERR_TLS_PIN_UNSAFE` for `rejectUnauthorized: false`, `session` and others that would switch
- *   pinning off.
- */
-export function tlsOptions(
-  pins: Pins,
-  options?: TlsOptionsInput
-): Omit<ConnectionOptions, 'checkServerIdentity'> & {
+/** What {@link tlsOptions} adds to the options that it is given. */
+export interface PinnedTlsOptions {
   checkServerIdentity: IdentityCheck
   rejectUnauthorized: true
   /** Sessions that `https.Agent` and undici keep. A resumed session is not checked, so there are none. */
@@ -447,6 +440,18 @@ export function tlsOptions(
   /** Another one for each policy, so that agents of Node's do not share connections and sessions between policies. */
   readonly sessionIdContext: string
 }
+
+/**
+ * The TLS options of any client of Node's: `{ checkServerIdentity, rejectUnauthorized: true, maxCachedSessions: 0, … }` and
+ * what else was given. A `checkServerIdentity` of your own runs besides the pins.
+ *
+ * @throws {PinPolicyError} `ERR_TLS_PIN_UNSAFE` for `rejectUnauthorized: false`, `session` and others that would switch
+ *   pinning off.
+ */
+export function tlsOptions<T extends TlsOptionsInput = Record<never, never>>(
+  pins: Pins,
+  options?: T
+): Omit<T, 'host' | 'port' | 'trust' | keyof PinnedTlsOptions> & PinnedTlsOptions
 
 /**
  * An `https.Agent` whose connections satisfy the pins, before a byte is written to them. Sessions are never resumed. When the pin set changes, idle connections are closed, and so are those in use that no longer
@@ -470,6 +475,8 @@ export class PinnedAgent extends Agent {
   )
   /** The pin set in force; `agent.pins.replace(…)` changes it. */
   get pins(): PinSet
+  /** Node's key of the connections that a request may use; requests with different checks share none. */
+  getName(options?: HttpsRequestOptions): string
   createConnection(
     options: HttpsRequestOptions,
     callback?: (error: Error | null, stream: Duplex) => void
@@ -504,7 +511,7 @@ export function pinnedConnector(
   request: ConnectorRequest,
   callback: (...args: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void
 ) => void) &
-  ReturnType<typeof tlsOptions>
+  PinnedTlsOptions
 
 /** A certificate that a server presents. */
 export interface InspectedCertificate {

@@ -1,19 +1,31 @@
 // What a TypeScript program writes. It is compiled, never run: `tsc` fails where the declarations do not allow it.
 
 import { createPublicKey, X509Certificate } from 'node:crypto'
+import http2 from 'node:http2'
+import https from 'node:https'
+import tls from 'node:tls'
 import tlsPinning, {
+  checkServerIdentity,
+  createCheckServerIdentity,
+  type IdentityCheck,
   inspect,
   PinMismatchError,
+  PinnedAgent,
   PinnedClient,
   type PinnedResponse,
   PinSet,
   type Policy,
   parsePin,
+  pinnedConnector,
   pinnedRequest,
   pinOf,
   TlsPinningError,
+  tlsOptions,
   verifyChain
 } from 'tls-pinning'
+import 'tls-pinning/register'
+import { assertPinned, type TestServer } from 'tls-pinning/testing'
+import { ProxyAgent, Agent as UndiciAgent } from 'undici'
 
 const policy: Policy = {
   version: 1,
@@ -57,3 +69,24 @@ export async function use(): Promise<PinnedResponse> {
   new TlsPinningError()
   return response
 }
+
+const agent = new PinnedAgent(policy, { keepAlive: true, trust: 'pin-only', proxyAgent: new https.Agent() })
+agent.pins.replace(['sha256/…'])
+https.get('https://api.example.com/', { agent }, response => response.resume())
+https.get('https://api.example.com/', { ...tlsOptions(policy, { host: 'api.example.com', ca: 'PEM' }), agent: false })
+tls.connect({ host: 'api.example.com', port: 443, ...tlsOptions(policy, { minVersion: 'TLSv1.3', port: 443 }) })
+http2.connect('https://api.example.com/', tlsOptions(policy, { trust: 'pin-only' }))
+// @ts-expect-error The pins need a verified path.
+tlsOptions(policy, { trust: 'none' })
+
+const check: IdentityCheck = createCheckServerIdentity(policy, { verifyHostname: tls.checkServerIdentity })
+https.get('https://api.example.com/', { checkServerIdentity: check })
+tls.connect({ checkServerIdentity })
+
+new UndiciAgent({ connect: pinnedConnector(policy, { timeout: 1000, allowH2: true }) })
+new ProxyAgent({ uri: 'http://proxy.example', requestTls: pinnedConnector(policy) })
+
+const outcome: Promise<void> = assertPinned(({ url, ca, pins }: TestServer) => pinnedRequest(url, { ca, pins }), {
+  versions: ['TLSv1.3']
+})
+outcome.then(() => {})
