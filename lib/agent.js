@@ -96,7 +96,7 @@ class PinnedAgent extends https.Agent {
       source: 'agent'
     })
     const socket = tls.connect(connection.options(options))
-    connection.watch(socket, error => this.#replaced(socket, error))
+    connection.guard(socket, error => this.#replaced(socket, error))
     // Before the agent's own listener, which would give it to the next request.
     socket.on('free', () => this.#stale.has(socket) && socket.destroy())
     return socket

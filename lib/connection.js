@@ -102,17 +102,16 @@ class PinnedConnection {
       const other = hostname !== this.host && this.#checks.length === 0
       const error =
         (other ? answer(nodeCheck(hostname, cert)) : undefined) ?? this.#identity.check(nodeCheck, this.host, cert)
-      if (!error) this.#shown = collect(cert)
+      if (!error) this.#shown ??= collect(cert)
       return error
     })
 
   /**
-   * Watches over the socket until it has closed: no session may be given to it, it must have been checked when it says that it
-   * is secure, and when the policy changes it is asked about again.
+   * Sees to it that a socket which Node connects has been checked when it says that it is secure, and watches over it.
    * @param {TLSSocket} socket
-   * @param {(error: Error | undefined) => void} [onReplaced] What to do with the answer. Default: an error ends the connection.
+   * @param {(error: Error | undefined) => void} [onReplaced]
    */
-  watch(socket, onReplaced = error => error && socket.destroy(error)) {
+  guard(socket, onReplaced) {
     // @ts-expect-error Not declared.
     socket.setSession = () => {}
     const release = this.#pinOnly ? hold(socket) : () => {}
@@ -120,6 +119,15 @@ class PinnedConnection {
       const error = this.accept(socket)
       error ? socket.destroy(error) : release()
     })
+    this.watch(socket, onReplaced)
+  }
+
+  /**
+   * Asks about a socket again when the policy has changed, until it has closed.
+   * @param {TLSSocket} socket
+   * @param {(error: Error | undefined) => void} [onReplaced] What to do with the answer. Default: an error ends the connection.
+   */
+  watch(socket, onReplaced = error => error && socket.destroy(error)) {
     watch(this.#pins, socket, () => {
       // What is still in its handshake will be checked by the policy in force then.
       if (this.#shown) onReplaced(this.recheck())
@@ -127,13 +135,13 @@ class PinnedConnection {
   }
 
   /**
-   * Decides about a socket that has shaken hands and that Node has not asked about: with the pins as the only trust Node
-   * cannot verify it.
+   * The decision about a socket that has shaken hands.
    * @param {TLSSocket} socket
+   * @param {boolean} [ask] Whether Node has not asked. It does not where the pins are the only trust, since it cannot verify.
    * @returns {Error | undefined}
    */
-  accept(socket) {
-    if (!this.#shown && this.#pinOnly && !socket.isSessionReused()) {
+  accept(socket, ask = this.#pinOnly) {
+    if (!this.#shown && ask && !socket.isSessionReused()) {
       const error = this.check(this.host, socket.getPeerCertificate(true))
       if (error) return error
       Object.assign(socket, { authorized: true, authorizationError: null })
@@ -199,4 +207,4 @@ function hold(socket) {
   }
 }
 
-module.exports = { PinnedConnection, kPinOnly, refuseUnsafe, target }
+module.exports = { PinnedConnection, hold, kPinOnly, refuseUnsafe, target }

@@ -74,7 +74,7 @@ function pinnedConnector(given, options = {}) {
         socket: httpSocket
       })
     )
-    connection.watch(socket)
+    connection.guard(socket)
     if (tlsSettings.keepAlive !== false)
       socket.setKeepAlive(true, tlsSettings.keepAliveInitialDelay ?? KEEP_ALIVE_DELAY)
     socket.setNoDelay(true)

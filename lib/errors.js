@@ -52,7 +52,13 @@ class PinMismatchError extends TlsPinningError {
   }
 }
 
-class PinPolicyError extends TlsPinningError {}
+class PinPolicyError extends TlsPinningError {
+  /** @param {Failure} failure */
+  constructor(failure) {
+    // In the message too: some clients put a code of their own in the place of an error's.
+    super({ ...failure, message: `${failure.code}: ${failure.message}` })
+  }
+}
 
 class PinInvalidError extends TlsPinningError {
   /** @param {Failure} failure */

@@ -4,6 +4,7 @@
 const { syncBuiltinESMExports } = require('node:module')
 const net = require('node:net')
 const tls = require('node:tls')
+const { pinBare } = require('./bare.js')
 const { PinnedConnection, kPinOnly, refuseUnsafe, target } = require('./connection.js')
 const { tellRefused } = require('./diagnostics.js')
 const { fromFailure } = require('./errors.js')
@@ -41,13 +42,13 @@ function pinEverywhere(pins, warn) {
     const connection = new PinnedConnection({
       pins,
       ...whom,
-      ca: options.secureContext ? anchors.get(options.secureContext) : options.ca || undefined,
+      ca: anchorsOf(options),
       trust: options[kPinOnly] ? 'pin-only' : 'ca',
       checks: [options.checkServerIdentity],
       source: 'register'
     })
     const socket = nodeConnect(connection.options(options), callback)
-    connection.watch(socket)
+    connection.guard(socket)
     return socket
   }
 
@@ -58,13 +59,28 @@ function pinEverywhere(pins, warn) {
     return context
   }
   tls.TLSSocket = new Proxy(TLSSocket, {
-    construct(target, args, newTarget) {
-      if (!args[1]?.isServer) {
-        warn('a program made a TLS client with `new tls.TLSSocket(…)`: it is not pinned. Only tls.connect(…) is')
+    construct(Socket, [below, options = {}, ...rest], newTarget) {
+      const make = (/** @type {object} */ given) => Reflect.construct(Socket, [below, given, ...rest], newTarget)
+      if (options.isServer) return make(options)
+      const whom = target(pins, namesIn({ socket: below }), ...portIn({ socket: below }))
+      if (whom.listed || unlisted === 'deny') {
+        const connection = new PinnedConnection({ pins, ...whom, ca: anchorsOf(options), source: 'register' })
+        return pinBare(make({ ...options, session: undefined }), options, connection)
       }
-      return Reflect.construct(target, args, newTarget)
+      const socket = make(options)
+      if (unlisted === 'report') reportOnce(pins, whom, socket, 'secure')
+      return socket
     }
   })
+  const old = /** @type {any} */ (tls)
+  const { createSecurePair } = old
+  // Until Node 22.
+  if (typeof createSecurePair === 'function') {
+    old.createSecurePair = (/** @type {any[]} */ ...args) => {
+      if (!args[1]) warn('tls.createSecurePair(…) makes a TLS client that is not pinned; only tls.connect(…) does')
+      return createSecurePair(...args)
+    }
+  }
   syncBuiltinESMExports()
 }
 
@@ -95,13 +111,19 @@ function isObject(value) {
   return typeof value === 'object' && value !== null
 }
 
+/** @param {Record<string, any>} options */
+function anchorsOf({ secureContext, ca }) {
+  return secureContext ? anchors.get(secureContext) : ca || undefined
+}
+
 /**
  * The names of whom a connection is for. On a socket that exists already there may be none but that of its other end.
  * @param {Record<string, any>} options
  * @returns {(string | undefined)[]}
  */
-function namesIn({ servername, host, socket }) {
-  if (servername || host || !socket) return [servername, host]
+function namesIn({ servername, host, hostname, socket }) {
+  // Through a proxy an address may be known by `hostname` alone, which is no option of Node's.
+  if (servername || host || hostname || !socket) return [servername, host, hostname]
   // Node's own default is the first of them; a name that was looked up is kept there.
   return [socket._host, socket.remoteAddress]
 }
@@ -149,11 +171,12 @@ const reported = new Set()
  * @param {Pins} pins
  * @param {{ host: string, port: number }} whom
  * @param {import('node:tls').TLSSocket} socket
+ * @param {string} [event]
  */
-function reportOnce(pins, { host, port }, socket) {
+function reportOnce(pins, { host, port }, socket, event = 'secureConnect') {
   const name = `${host}:${port}`
   if (reported.has(name)) return
-  socket.once('secureConnect', () => {
+  socket.once(event, () => {
     if (reported.has(name) || socket.isSessionReused()) return
     reported.add(name)
     guarded(() =>

@@ -32,6 +32,8 @@ class Identity {
   #source
   /** @type {import('../binding.js').NativeTrust | undefined} */
   #store
+  /** The certificates accepted last. @type {Uint8Array[]} */
+  #last = []
 
   /**
    * @param {{
@@ -96,7 +98,19 @@ class Identity {
     if (types.isUint8Array(raw) && !wantsVerified()) {
       if (binding.ownCertificateIsPinned(this.#handle, host, this.#port ?? 443, raw)) return undefined
     }
-    return this.#decide(host, collect(cert))
+    const shown = this.#completed(collect(cert))
+    const error = this.#decide(host, shown)
+    if (!error) this.#last = shown
+    return error
+  }
+
+  /**
+   * Some clients ask twice, the second time with the server's own certificate alone: its issuers are those of before.
+   * @param {Uint8Array[]} shown
+   */
+  #completed(shown) {
+    const [own] = shown
+    return shown.length === 1 && this.#last.length > 1 && Buffer.compare(own, this.#last[0]) === 0 ? this.#last : shown
   }
 
   /**

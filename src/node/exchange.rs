@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use http::HeaderMap;
 use hyper::ext::ReasonPhrase;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::http::client::Client;
@@ -15,7 +15,7 @@ use crate::http::connection::ConnectionInfo;
 use crate::http::request::Request;
 use crate::http::response::{Frame, Response, ResponseBody};
 use crate::http::tokio_driver::TokioDriver;
-use crate::tls::verified::{Excused, Step, Verified};
+use crate::tls::verified::Verified;
 use crate::tls::{Failure, Phase};
 
 use super::failure;
@@ -218,26 +218,21 @@ fn located(failure: Failure, connection: &ConnectionInfo) -> Failure {
 }
 
 /// What `response.tls` shows.
-fn describe(connection: &ConnectionInfo, verified: &Verified) -> serde_json::Value {
-    let entry = verified.entry.as_deref();
-    let path: Vec<_> =
-        verified.path.iter().map(Step::describe).map(|info| failure::certificate(&info)).collect();
-    json!({
-        "protocol": connection.negotiated.protocol,
-        "cipher": connection.negotiated.cipher,
-        "group": connection.negotiated.group,
-        "alpn": connection.negotiated.alpn.as_deref().map(String::from_utf8_lossy),
-        "resumed": connection.negotiated.resumed,
-        "remoteAddress": connection.remote.ip().to_string(),
-        "remotePort": connection.remote.port(),
-        "pattern": entry.and_then(|entry| entry.pattern()).map(ToString::to_string),
-        "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),
-        "path": path,
-        "excused": verified.excused.as_ref().map(Excused::as_str),
-        "expected": entry.map(|entry| {
-            entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>()
-        }),
-        "host": connection.gate.identity().host().to_string(),
-        "port": connection.gate.identity().port(),
-    })
+fn describe(connection: &ConnectionInfo, verified: &Verified) -> Value {
+    let (negotiated, identity) = (&connection.negotiated, connection.gate.identity());
+    let mut told = failure::verified(verified);
+    for (name, value) in [
+        ("protocol", json!(negotiated.protocol)),
+        ("cipher", json!(negotiated.cipher)),
+        ("group", json!(negotiated.group)),
+        ("alpn", json!(negotiated.alpn.as_deref().map(String::from_utf8_lossy))),
+        ("resumed", json!(negotiated.resumed)),
+        ("remoteAddress", json!(connection.remote.ip().to_string())),
+        ("remotePort", json!(connection.remote.port())),
+        ("host", json!(identity.host().to_string())),
+        ("port", json!(identity.port())),
+    ] {
+        told.insert(name.into(), value);
+    }
+    Value::Object(told)
 }

@@ -1,11 +1,11 @@
 //! Failures as data: what `lib/errors.js` makes an `Error` of.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::pinning::Invalid;
 use crate::tls::Failure;
-use crate::tls::verified::PathCertificateInfo;
+use crate::tls::verified::{Excused, PathCertificateInfo, Step, Verified};
 
 /// The fields of the error to be made.
 #[must_use]
@@ -47,6 +47,23 @@ pub fn certificate(info: &PathCertificateInfo) -> Value {
         "validFrom": info.valid.map(|(from, _)| from),
         "validTo": info.valid.map(|(_, to)| to),
     })
+}
+
+/// What was proved of a server, under which entry.
+#[must_use]
+pub fn verified(verified: &Verified) -> Map<String, Value> {
+    let entry = verified.entry.as_ref();
+    let expected = entry
+        .map(|entry| entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>());
+    let path = verified.path.iter().map(Step::describe);
+    let fields = [
+        ("pattern", json!(entry.and_then(|entry| entry.pattern()).map(ToString::to_string))),
+        ("expected", json!(expected)),
+        ("matched", json!(verified.matched.as_ref().map(|found| found.pin.to_string()))),
+        ("excused", json!(verified.excused.as_ref().map(Excused::as_str))),
+        ("path", json!(path.map(|info| certificate(&info)).collect::<Vec<_>>())),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The answer of a synchronous function: `{"ok": …}` or `{"error": …}`.

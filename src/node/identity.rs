@@ -11,10 +11,9 @@ use crate::pinning::Host;
 use crate::tls::path::{PathVerifier, Trust};
 use crate::tls::rehearsal::{Server, cast};
 use crate::tls::shown::{Anchors, own_is_pinned};
-use crate::tls::verified::{Excused, Step, Verified};
 use crate::tls::{Failure, Identity, Phase};
 
-use super::failure::{self, certificate, outcome};
+use super::failure::{self, outcome};
 use super::pins::NativePinSet;
 use super::trust::NativeTrust;
 
@@ -101,21 +100,8 @@ fn check(
     };
     let snapshot = pins.set().current();
     let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, UnixTime::now())?;
-    Ok(describe(&verified, &identity, port))
-}
-
-fn describe(verified: &Verified, identity: &Identity, port: Option<u16>) -> Value {
-    let entry = verified.entry.as_ref();
-    let expected = entry
-        .map(|entry| entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>());
-    let path = verified.path.iter().map(Step::describe);
-    json!({
-        "host": identity.host().to_string(),
-        "port": port,
-        "pattern": entry.and_then(|entry| entry.pattern()).map(ToString::to_string),
-        "expected": expected.unwrap_or_default(),
-        "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),
-        "excused": verified.excused.as_ref().map(Excused::as_str),
-        "path": path.map(|info| certificate(&info)).collect::<Vec<_>>(),
-    })
+    let mut told = failure::verified(&verified);
+    told.insert("host".into(), json!(identity.host().to_string()));
+    told.insert("port".into(), json!(port));
+    Ok(Value::Object(told))
 }

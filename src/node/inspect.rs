@@ -14,7 +14,7 @@ use crate::pinning::{Algorithm, CertificateInfo, Host, Pin, PinSet, Policy, Targ
 use crate::tls::config::{TlsConfig, crls};
 use crate::tls::path::{PathVerifier, Trust};
 use crate::tls::trust::{TrustStore, certificates_in};
-use crate::tls::verified::{Excused, Step, Verified};
+use crate::tls::verified::{Step, Verified};
 use crate::tls::{Failure, Identity, Phase, inspect};
 
 use super::client::{NativeOptions, timeouts, tls};
@@ -217,13 +217,7 @@ fn verify(
     let verified = rules
         .verify(&chain, &identity, &pins.set().current(), now)
         .map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))?;
-    let steps = verified.path.iter().map(Step::describe);
-    Ok(json!({
-        "path": steps.map(|info| certificate(&info)).collect::<Vec<_>>(),
-        "pattern": verified.entry.as_ref().and_then(|entry| entry.pattern()).map(ToString::to_string),
-        "matched": verified.matched.as_ref().map(|found| found.pin.to_string()),
-        "excused": verified.excused.as_ref().map(Excused::as_str),
-    }))
+    Ok(Value::Object(failure::verified(&verified)))
 }
 
 fn parse(host: &str) -> std::result::Result<Host, Failure> {

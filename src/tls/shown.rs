@@ -61,7 +61,7 @@ impl PathVerifier {
         let matched = entry.as_ref().and_then(|entry| entry.find_leaf(&leaf.as_path_certificate()));
         let (found, cause) = match (&self.trust, &entry) {
             (Trust::Ca(store), _) if matched.is_none() && (entry.is_some() || excuse.is_some()) => {
-                self.path_among(shown, store, anchors, entry.as_deref(), now)?
+                self.path_among(shown, store, anchors, entry.as_deref(), now)
             }
             (Trust::PinOnly, None) => return Err(nothing_vouches()),
             (Trust::PinOnly, _) => {
@@ -75,8 +75,8 @@ impl PathVerifier {
         })
     }
 
-    /// A path to an anchor, best with a pin on it; else one to a pinned issuer; else what is shown, and why it is no
-    /// path from here: where the anchors are guessed, the other stack knows of one.
+    /// A path to an anchor, best with a pin on it; else one to a pinned issuer, where the anchors are guessed; else
+    /// what is shown, and why there is no path from here: the other stack knows of one.
     fn path_among(
         &self,
         shown: &[CertificateDer<'_>],
@@ -84,38 +84,42 @@ impl PathVerifier {
         anchors: Anchors,
         entry: Option<&Entry>,
         now: UnixTime,
-    ) -> Result<(Found, Option<webpki::Error>), Failure> {
+    ) -> (Found, Option<webpki::Error>) {
         let first = match self.path_from(shown, store, entry, now) {
-            Ok(found) if found.matched.is_some() || entry.is_none() => return Ok((found, None)),
+            Ok(found) if found.matched.is_some() || entry.is_none() => return (found, None),
             outcome => outcome,
         };
-        if anchors == Anchors::Same {
-            return match first {
-                Ok(found) => Ok((found, None)),
-                Err(error) => Err(codes::from_webpki(&error, shown)),
-            };
+        if anchors == Anchors::Guessed
+            && let Some(found) = entry.and_then(|entry| self.path_to_pinned(shown, entry, now))
+        {
+            return (found, None);
         }
-        let issuers = shown.iter().skip(1);
-        let pinned = issuers.filter_map(|der| pinned_issuer(der, entry?));
-        for issuer in pinned {
+        match first {
+            Ok(found) => (found, None),
+            Err(error) => {
+                let path = shown.iter().filter_map(|der| step(der).ok()).collect();
+                (Found { path, matched: None, proof: Proof::Shown }, Some(error))
+            }
+        }
+    }
+
+    fn path_to_pinned(
+        &self,
+        shown: &[CertificateDer<'_>],
+        entry: &Entry,
+        now: UnixTime,
+    ) -> Option<Found> {
+        let issuers = shown.iter().skip(1).filter_map(|der| pinned_issuer(der, entry));
+        let mut found = issuers.filter_map(|issuer| {
             let bounded = Self {
                 trust: self.trust.clone(),
                 crls: Vec::new(),
                 algorithms: self.algorithms,
                 max_intermediates: issuer.path_length,
             };
-            match bounded.path_from(shown, &issuer.store, entry, now) {
-                Ok(found) if found.matched.is_some() => return Ok((found, None)),
-                _ => {}
-            }
-        }
-        Ok(match first {
-            Ok(found) => (found, None),
-            Err(error) => {
-                let path = shown.iter().filter_map(|der| step(der).ok()).collect();
-                (Found { path, matched: None, proof: Proof::Shown }, Some(error))
-            }
-        })
+            bounded.path_from(shown, &issuer.store, Some(entry), now).ok()
+        });
+        found.find(|found| found.matched.is_some())
     }
 
     fn path_from(

@@ -1,0 +1,59 @@
+'use strict'
+// A TLS client made by `new tls.TLSSocket(…)`, without tls.connect: nobody verifies its server but its owner, when it says
+// `secure`, and what is written before leaves with the handshake.
+
+const { hold, refuseUnsafe } = require('./connection.js')
+const { fromFailure } = require('./errors.js')
+const { guarded } = require('./identity.js')
+
+/**
+ * Keeps back what is written, and `secure`, until the server has been verified and has satisfied the pins.
+ * @param {any} socket
+ * @param {Record<string, any>} options What it was made with.
+ * @param {InstanceType<typeof import('./connection.js').PinnedConnection>} connection
+ */
+function pinBare(socket, options, connection) {
+  const release = hold(socket)
+  const { emit } = socket
+  socket.setSession = () => {}
+  socket.emit = (/** @type {string | symbol} */ event, /** @type {any[]} */ ...args) => {
+    if (event !== 'secure') return emit.call(socket, event, ...args)
+    socket.emit = emit
+    const error = guarded(() => {
+      refuseUnsafe(options)
+      return verifyError(socket) ?? connection.accept(socket, true)
+    })
+    if (error) return refuse(socket, error)
+    release()
+    connection.watch(socket)
+    return emit.call(socket, event, ...args)
+  }
+  return socket
+}
+
+/**
+ * Why OpenSSL found no path to the server, which it tells only who asks.
+ * @param {any} socket
+ * @returns {Error | undefined}
+ */
+function verifyError(socket) {
+  if (typeof socket.ssl?.verifyError === 'function') return socket.ssl.verifyError() ?? undefined
+  return fromFailure({
+    code: 'ERR_TLS_PIN_UNSAFE',
+    message: `Node.js ${process.version} does not tell whether the server of a bare TLSSocket was verified`,
+    phase: 'handshake'
+  })
+}
+
+/**
+ * In the way in which such a socket tells of a failed handshake: not everybody listens for `error`.
+ * @param {any} socket
+ * @param {Error} error
+ */
+function refuse(socket, error) {
+  socket.emit('_tlsError', error)
+  socket.destroy(socket.listenerCount('error') > 0 ? error : undefined)
+  return true
+}
+
+module.exports = { pinBare }
