@@ -127,16 +127,12 @@ impl PathVerifier {
     ) -> Result<Found, webpki::Error> {
         let best: RefCell<Option<Found>> = RefCell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
-            if let Some(most) = self.max_intermediates
-                && path
-                    .intermediate_certificates()
-                    .filter(|issuer| issuer.subject() != issuer.issuer())
-                    .count()
-                    > most
-            {
+            let issuers = path.intermediate_certificates();
+            let below = issuers.filter(|issuer| issuer.subject() != issuer.issuer()).count();
+            if self.max_intermediates.is_some_and(|most| below > most) {
                 return Err(webpki::Error::MaximumPathDepthExceeded);
             }
-            store.check_dates(path.anchor(), now)?;
+            store.check_issuer(path.anchor(), below, now)?;
             if !self.crls.is_empty() {
                 store.check_signs_crls(path.anchor())?;
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::EndEntityCert;
-use x509_parser::prelude::{ParsedExtension, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use crate::pinning::{
     Decision, Entry, Host, Invalid, PathCertificate, Snapshot, read_certificate,
@@ -110,15 +110,8 @@ impl PathVerifier {
         now: UnixTime,
     ) -> Option<Found> {
         let issuers = shown.iter().skip(1).filter_map(|der| pinned_issuer(der, entry));
-        let mut found = issuers.filter_map(|issuer| {
-            let bounded = Self {
-                trust: self.trust.clone(),
-                crls: Vec::new(),
-                algorithms: self.algorithms,
-                max_intermediates: issuer.path_length,
-            };
-            bounded.path_from(shown, &issuer.store, Some(entry), now).ok()
-        });
+        let mut found =
+            issuers.filter_map(|store| self.path_from(shown, &store, Some(entry), now).ok());
         found.find(|found| found.matched.is_some())
     }
 
@@ -189,31 +182,13 @@ fn check_dates(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), F
     Ok(())
 }
 
-/// A pinned issuer in the place of an anchor.
-struct PinnedIssuer {
-    store: TrustStore,
-    path_length: Option<usize>,
-}
-
-/// webpki takes an anchor's word for nothing but its name constraints: what it asks of an intermediate (RFC 5280,
-/// 6.1.4 (k) to (n)) has to be asked here.
-fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry) -> Option<PinnedIssuer> {
+/// A pinned issuer in the place of an anchor. It says itself that it is a CA; to what else its certificate says, the
+/// store holds it as any anchor.
+fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry) -> Option<TrustStore> {
     let (certificate, spki) = read_certificate(der).ok()?;
     if !entry.accepts_issuer(&as_step(der, &certificate, spki).as_path_certificate()) {
         return None;
     }
-    let constraints = certificate.basic_constraints().ok()??.value;
-    let usage = certificate.key_usage().ok()?;
-    let purpose = certificate.extended_key_usage().ok()?;
-    let allowed = constraints.ca
-        && usage.is_none_or(|usage| usage.value.key_cert_sign())
-        && purpose.is_none_or(|purpose| purpose.value.server_auth)
-        && certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
-            ParsedExtension::ParseError { .. } => false,
-            ParsedExtension::UnsupportedExtension { .. } => !extension.critical,
-            _ => true,
-        });
-    let path_length = constraints.path_len_constraint.map(|most| most as usize);
-    let store = TrustStore::from_ca(&[der.as_ref()]).ok()?;
-    allowed.then_some(PinnedIssuer { store, path_length })
+    let is_ca = certificate.basic_constraints().ok()??.value.ca;
+    is_ca.then(|| TrustStore::from_ca(&[der.as_ref()]).ok())?
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use x509_parser::parse_x509_certificate;
-
-use crate::pinning::CertificateInfo;
+use x509_parser::prelude::ParsedExtension;
 
 use super::failure::{Failure, Phase};
 use super::path::seconds;
@@ -24,8 +23,16 @@ pub struct TrustStore {
 #[derive(Debug)]
 struct Certificate {
     der: CertificateDer<'static>,
-    /// notBefore and notAfter, read when an anchor is first used: a store has 150 and a program uses two.
-    window: OnceLock<(i64, i64)>,
+    /// Read when an anchor is first used: a store has 150 and a program uses two.
+    limits: OnceLock<Result<Limits, webpki::Error>>,
+}
+
+/// What an anchor's own certificate says of its use.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    not_before: i64,
+    not_after: i64,
+    path_length: Option<usize>,
 }
 
 impl TrustStore {
@@ -76,29 +83,33 @@ impl TrustStore {
         self.find(anchor).map(|certificate| &certificate.der)
     }
 
-    /// Whether the anchor itself is in date, which webpki does not ask.
+    /// Whether the anchor may issue, now and with so many CAs below it, which webpki does not ask: it takes an anchor's
+    /// word for nothing but its name constraints. Here it is held to its certificate as an intermediate is (RFC 5280,
+    /// 6.1.4 (k) to (n)), except that it need not have `basicConstraints`: old roots have not.
     ///
     /// # Errors
-    /// webpki's own errors for a certificate's dates.
-    pub fn check_dates(
+    /// webpki's own errors for an intermediate.
+    pub fn check_issuer(
         &self,
         anchor: &TrustAnchor<'_>,
+        below: usize,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        let Some(certificate) = self.find(anchor) else {
-            return Err(webpki::Error::UnknownIssuer);
-        };
-        let (from, to) =
-            *certificate.window.get_or_init(|| match CertificateInfo::from_der(&certificate.der) {
-                Ok(info) => (info.not_before, info.not_after),
-                Err(_) => (i64::MAX, i64::MIN),
-            });
+        let certificate = self.find(anchor).ok_or(webpki::Error::UnknownIssuer)?;
+        let limits = certificate.limits.get_or_init(|| limits(&certificate.der)).clone()?;
         let seconds = seconds(now);
-        if seconds > to {
-            return Err(webpki::Error::CertExpired { time: now, not_after: unix(to) });
+        if seconds > limits.not_after {
+            return Err(webpki::Error::CertExpired {
+                time: now,
+                not_after: unix(limits.not_after),
+            });
         }
-        if seconds < from {
-            return Err(webpki::Error::CertNotValidYet { time: now, not_before: unix(from) });
+        if seconds < limits.not_before {
+            let not_before = unix(limits.not_before);
+            return Err(webpki::Error::CertNotValidYet { time: now, not_before });
+        }
+        if limits.path_length.is_some_and(|most| below > most) {
+            return Err(webpki::Error::PathLenConstraintViolated);
         }
         Ok(())
     }
@@ -133,9 +144,42 @@ impl TrustStore {
     fn add(&mut self, der: CertificateDer<'static>) -> Result<(), webpki::Error> {
         let anchor = webpki::anchor_from_trusted_cert(&der)?.to_owned();
         self.anchors.push(anchor);
-        self.certificates.push(Certificate { der, window: OnceLock::new() });
+        self.certificates.push(Certificate { der, limits: OnceLock::new() });
         Ok(())
     }
+}
+
+fn limits(der: &[u8]) -> Result<Limits, webpki::Error> {
+    let bad = |_| webpki::Error::BadDer;
+    let (_, certificate) = parse_x509_certificate(der).map_err(|_| webpki::Error::BadDer)?;
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::ParseError { .. } => return Err(webpki::Error::BadDer),
+            ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
+                return Err(webpki::Error::UnsupportedCriticalExtension);
+            }
+            _ => {}
+        }
+    }
+    let constraints = certificate.basic_constraints().map_err(bad)?.map(|found| found.value);
+    let usage = certificate.key_usage().map_err(bad)?;
+    let purpose = certificate.extended_key_usage().map_err(bad)?.map(|found| found.value);
+    if constraints.is_some_and(|constraints| !constraints.ca)
+        || usage.is_some_and(|usage| !usage.value.key_cert_sign())
+    {
+        return Err(webpki::Error::EndEntityUsedAsCa);
+    }
+    if purpose.is_some_and(|purpose| !purpose.server_auth && !purpose.any) {
+        return Err(webpki::Error::EmptyEkuExtension);
+    }
+    let validity = certificate.validity();
+    Ok(Limits {
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+        path_length: constraints
+            .and_then(|constraints| constraints.path_len_constraint)
+            .map(|most| most as usize),
+    })
 }
 
 fn unix(seconds: i64) -> UnixTime {
