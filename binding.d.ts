@@ -62,7 +62,7 @@ export declare class Port {
 }
 
 /**
- * Decides about the certificates shown, the server's own first. A port that is not known is taken for 443, and not
+ * Decides about the certificates shown, the server's own first. A port that is not known is guessed, and not
  * told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
  */
 export declare function checkShown(pins: NativePinSet, host: string, port: number | undefined | null, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
@@ -108,7 +108,7 @@ export interface NativeOptions {
 }
 
 /** Whether the server's own certificate satisfies the pins in force; `false` leaves the question open. */
-export declare function ownCertificateIsPinned(pins: NativePinSet, host: string, port: number, certificate: Uint8Array): boolean
+export declare function ownCertificateIsPinned(pins: NativePinSet, host: string, port: number | undefined | null, certificate: Uint8Array): boolean
 
 /** The pins in a text. */
 export declare function parsePins(text: string): string

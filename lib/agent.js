@@ -3,11 +3,12 @@
 
 const { EventEmitter } = require('node:events')
 const https = require('node:https')
+const net = require('node:net')
 const tls = require('node:tls')
-const { PinnedConnection, refuseUnsafe, target } = require('./connection.js')
+const { PinnedConnection, end, refuseUnsafe, refused } = require('./connection.js')
 const { argumentError, fromFailure, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
-const { kind, trustOf } = require('./trust.js')
+const { anchorsOf, kind, trustOf } = require('./trust.js')
 
 /** @typedef {(error: Error | null, socket?: any) => void} Callback */
 
@@ -71,26 +72,35 @@ class PinnedAgent extends https.Agent {
    * @returns {any}
    */
   createConnection(options, callback) {
-    try {
-      if (!this.#proxyAgent) return this.#connect(options)
-      if (!callback) throw unsafe('a connection through a proxy is handed over later, and needs a callback')
-      tunnel(this.#proxyAgent, options)
-        .then(socket => this.#connect(socket ? { ...options, socket } : options))
-        .then(socket => callback(null, socket), callback)
-    } catch (error) {
-      if (!callback) throw error
-      process.nextTick(callback, error)
-    }
+    if (!this.#proxyAgent) return this.#connect(options)
+    if (!callback) throw unsafe('a connection through a proxy is handed over later, and needs a callback')
+    const release = reserve(this, options._agentKey)
+    tunnel(this.#proxyAgent, options)
+      .then(socket => this.#connect(socket ? { ...options, socket } : options), refused)
+      .then(socket => {
+        release()
+        callback(null, socket)
+      })
   }
 
   /** @param {any} options */
   #connect(options) {
+    try {
+      return this.#make(options)
+    } catch (error) {
+      // As a socket that fails: of a callback's error Node's queue of requests does not hear.
+      return refused(/** @type {Error} */ (error), options.socket)
+    }
+  }
+
+  /** @param {any} options */
+  #make(options) {
     refuseUnsafe(options)
-    const whom = target(this.#pins, [options.servername, options.host], Number(options.port) || 443)
     const connection = new PinnedConnection({
       pins: this.#pins,
-      ...whom,
-      ca: options.ca || undefined,
+      names: [options.servername, options.host],
+      port: Number(options.port) || 443,
+      ...anchorsOf(options),
       trust: this.#trust,
       checks: [this.#check, options.checkServerIdentity],
       source: 'agent'
@@ -113,7 +123,24 @@ class PinnedAgent extends https.Agent {
     this.#stale.add(socket)
     const idle = Object.values(this.freeSockets).some(sockets => sockets?.includes(socket))
     if (idle) socket.destroy()
-    else if (error) socket.destroy(error)
+    else if (error) end(socket, error)
+  }
+}
+
+/**
+ * A place among the connections of a pool, for Node counts only those that have been handed over.
+ * @param {any} agent
+ * @param {string} name
+ */
+function reserve(agent, name) {
+  const place = new net.Socket()
+  agent.sockets[name] ??= []
+  agent.sockets[name].push(place)
+  agent.totalSocketCount += 1
+  return () => {
+    const sockets = agent.sockets[name]
+    sockets?.splice(sockets.indexOf(place), 1)
+    agent.totalSocketCount -= 1
   }
 }
 

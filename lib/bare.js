@@ -2,7 +2,7 @@
 // A TLS client made by `new tls.TLSSocket(…)`, without tls.connect: nobody verifies its server but its owner, when it says
 // `secure`, and what is written before leaves with the handshake.
 
-const { hold, refuseUnsafe } = require('./connection.js')
+const { gate, refuseUnsafe } = require('./connection.js')
 const { fromFailure } = require('./errors.js')
 const { guarded } = require('./identity.js')
 
@@ -13,21 +13,14 @@ const { guarded } = require('./identity.js')
  * @param {InstanceType<typeof import('./connection.js').PinnedConnection>} connection
  */
 function pinBare(socket, options, connection) {
-  const release = hold(socket)
-  const { emit } = socket
   socket.setSession = () => {}
-  socket.emit = (/** @type {string | symbol} */ event, /** @type {any[]} */ ...args) => {
-    if (event !== 'secure') return emit.call(socket, event, ...args)
-    socket.emit = emit
-    const error = guarded(() => {
+  const check = () =>
+    guarded(() => {
       refuseUnsafe(options)
       return verifyError(socket) ?? connection.accept(socket, true)
     })
-    if (error) return refuse(socket, error)
-    release()
-    connection.watch(socket)
-    return emit.call(socket, event, ...args)
-  }
+  gate(socket, 'secure', check, error => refuse(socket, error))
+  connection.watch(socket)
   return socket
 }
 
@@ -53,7 +46,6 @@ function verifyError(socket) {
 function refuse(socket, error) {
   socket.emit('_tlsError', error)
   socket.destroy(socket.listenerCount('error') > 0 ? error : undefined)
-  return true
 }
 
 module.exports = { pinBare }

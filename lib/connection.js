@@ -1,14 +1,20 @@
 'use strict'
 // One connection of Node's own TLS that has to satisfy the pins: its options, and what is watched over once it is made.
 
+const net = require('node:net')
+const { TLSSocket } = require('node:tls')
 const { fromFailure, unsafe } = require('./errors.js')
+const { isSameHost } = require('./native.js')
 const { Identity, answer, collect, guarded, nodeCheck } = require('./identity.js')
 const { watch } = require('./live.js')
 const { handleOf } = require('./policy.js')
+const { kind } = require('./trust.js')
 
-/** @typedef {import('node:tls').TLSSocket} TLSSocket */
 /** @typedef {import('./identity.js').Check} Check */
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
+
+/** The longest that a timer can wait. */
+const MOST_DELAY = 2 ** 31 - 1
 
 /** Marks options whose `rejectUnauthorized: false` is ours: the pins are the only trust. */
 const kPinOnly = Symbol('pins are the only trust')
@@ -32,13 +38,13 @@ function refuseUnsafe(options) {
 /**
  * Whom a connection is made to: the name that Node sends and checks, unless only the address has an entry.
  * @param {Pins} pins
- * @param {(string | undefined)[]} names
+ * @param {unknown[]} names
  * @param {number} port
  * @param {boolean} [guessed] The port may be another: any that the policy names for the host will do.
  * @returns {{ host: string, port: number, listed: boolean }}
  */
 function target(pins, names, port, guessed = false) {
-  const known = /** @type {string[]} */ (names.filter(name => typeof name === 'string' && name !== ''))
+  const known = names.filter(Boolean).map(hostIn)
   for (const host of known) {
     const listed = handleOf(pins).listedPort(host, port, guessed)
     if (listed !== null) return { host, port: listed, listed: true }
@@ -49,6 +55,17 @@ function target(pins, names, port, guessed = false) {
 }
 
 /**
+ * A name that is no host is nobody's, and must not pass for one that the policy does not list: Node may know whom it means.
+ * @param {unknown} name
+ */
+function hostIn(name) {
+  // The zone of an address says which way, not who.
+  const host = typeof name === 'string' && name.includes(':') ? name.replace(/%.*$/, '') : name
+  if (typeof host === 'string' && isSameHost(host, host)) return host
+  throw unsafe(`${typeof host === 'string' ? JSON.stringify(host) : kind(host)} is not a host name or an IP address`)
+}
+
+/**
  * A connection to be made, and then made.
  */
 class PinnedConnection {
@@ -56,20 +73,26 @@ class PinnedConnection {
   #identity
   #checks
   #pinOnly
-  /** The certificates it was decided by. @type {Uint8Array[] | undefined} */
-  #shown
+  #whom
+  /** Whether the check was made since the last handshake. */
+  #asked = false
+  /** The certificates it was decided by. @type {Uint8Array[]} */
+  #shown = []
 
   /**
    * @param {{
-   *   pins: Pins, host: string, port: number, ca?: unknown, trust?: 'ca' | 'pin-only', checks?: (Check | undefined)[],
-   *   source: import('./diagnostics.js').Source
-   * }} options `checks`: those of others, which run besides.
+   *   pins: Pins, names: unknown[], port: number, guessed?: boolean, ca?: unknown, anchors?: 'same' | 'guessed',
+   *   trust?: 'ca' | 'pin-only', checks?: (Check | undefined)[], source: import('./diagnostics.js').Source
+   * }} options `names`, `port`, `guessed`: as {@link target} takes them. `checks`: those of others, which run besides.
    */
-  constructor({ checks = [], ...options }) {
-    const { pins, host, trust } = options
+  constructor({ names, port, guessed, checks = [], ...options }) {
+    const { pins, trust } = options
     this.#pins = pins
-    this.host = host
-    this.#identity = new Identity(options)
+    this.#whom = () => target(pins, names, port, guessed)
+    const whom = this.#whom()
+    this.host = whom.host
+    this.port = whom.port
+    this.#identity = new Identity({ ...options, host: whom.host, port: whom.port })
     this.#pinOnly = trust === 'pin-only'
     this.#checks = /** @type {Check[]} */ (checks.filter(check => check !== undefined))
   }
@@ -102,57 +125,90 @@ class PinnedConnection {
       const other = hostname !== this.host && this.#checks.length === 0
       const error =
         (other ? answer(nodeCheck(hostname, cert)) : undefined) ?? this.#identity.check(nodeCheck, this.host, cert)
-      if (!error) this.#shown ??= collect(cert)
+      if (!error) {
+        this.#shown = collect(cert)
+        this.#asked = true
+      }
       return error
     })
 
   /**
-   * Sees to it that a socket which Node connects has been checked when it says that it is secure, and watches over it.
-   * @param {TLSSocket} socket
+   * Lets nothing out of a socket that Node connects, and does not let it be called secure, before it has been checked; and
+   * watches over it then.
+   * @param {import('node:tls').TLSSocket} socket
    * @param {(error: Error | undefined) => void} [onReplaced]
    */
   guard(socket, onReplaced) {
     // @ts-expect-error Not declared.
     socket.setSession = () => {}
-    const release = this.#pinOnly ? hold(socket) : () => {}
-    socket.prependListener('secureConnect', () => {
-      const error = this.accept(socket)
-      error ? socket.destroy(error) : release()
-    })
+    gate(
+      socket,
+      'secureConnect',
+      () => this.accept(socket),
+      error => socket.destroy(error)
+    )
     this.watch(socket, onReplaced)
   }
 
   /**
-   * Asks about a socket again when the policy has changed, until it has closed.
-   * @param {TLSSocket} socket
+   * Asks about a socket again when the policy has changed and when its entry expires, until it has closed.
+   * @param {import('node:tls').TLSSocket} socket
    * @param {(error: Error | undefined) => void} [onReplaced] What to do with the answer. Default: an error ends the connection.
    */
-  watch(socket, onReplaced = error => error && socket.destroy(error)) {
+  watch(socket, onReplaced = error => error && end(socket, error)) {
     watch(this.#pins, socket, () => {
       // What is still in its handshake will be checked by the policy in force then.
-      if (this.#shown) onReplaced(this.recheck())
+      if (this.#shown.length > 0) onReplaced(this.recheck())
+      this.#awaitExpiry(socket, onReplaced)
     })
+    this.#awaitExpiry(socket, onReplaced)
+  }
+
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer
+
+  /**
+   * @param {import('node:tls').TLSSocket} socket
+   * @param {(error: Error | undefined) => void} onExpired
+   */
+  #awaitExpiry(socket, onExpired) {
+    clearTimeout(this.#timer)
+    const { expires } = JSON.parse(handleOf(this.#pins).entry(this.host, this.port)).ok ?? {}
+    if (typeof expires !== 'number' || socket.destroyed) return
+    const left = expires * 1000 - Date.now()
+    if (left < 0) return
+    this.#timer = setTimeout(
+      () => {
+        if (this.#shown.length > 0) onExpired(this.recheck())
+        this.#awaitExpiry(socket, onExpired)
+      },
+      Math.min(left, MOST_DELAY)
+    )
+    this.#timer.unref()
+    socket.once('close', () => clearTimeout(this.#timer))
   }
 
   /**
    * The decision about a socket that has shaken hands.
-   * @param {TLSSocket} socket
+   * @param {import('node:tls').TLSSocket} socket
    * @param {boolean} [ask] Whether Node has not asked. It does not where the pins are the only trust, since it cannot verify.
    * @returns {Error | undefined}
    */
   accept(socket, ask = this.#pinOnly) {
-    if (!this.#shown && ask && !socket.isSessionReused()) {
+    if (ask && !socket.isSessionReused()) {
       const error = this.check(this.host, socket.getPeerCertificate(true))
       if (error) return error
       Object.assign(socket, { authorized: true, authorizationError: null })
     }
-    return this.#shown ? undefined : this.#unchecked()
+    const asked = this.#asked
+    this.#asked = false
+    return asked ? undefined : this.#unchecked()
   }
 
   /**
    * Hands a socket over when it has satisfied the pins, or why it has not; once.
-   * @param {TLSSocket} socket
-   * @param {(...args: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void} done
+   * @param {import('node:tls').TLSSocket} socket
+   * @param {(...args: [error: null, socket: import('node:tls').TLSSocket] | [error: Error, socket: null]) => void} done
    */
   handOver(socket, done) {
     /** @param {Error | undefined} error */
@@ -164,8 +220,7 @@ class PinnedConnection {
       done = () => {}
       error ? answer(error, null) : answer(null, socket)
     }
-    // The check has been made before, and has destroyed what it refused.
-    const onSecure = () => !socket.destroyed && settle(undefined)
+    const onSecure = () => settle(undefined)
     const onClose = () => settle(Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
     socket.once('secureConnect', onSecure).once('close', onClose)
     socket.on('error', error => settle(error))
@@ -173,7 +228,12 @@ class PinnedConnection {
 
   /** What the policy in force says of the certificates. */
   recheck() {
-    return guarded(() => this.#identity.recheck(this.#shown ?? []))
+    return guarded(() => {
+      const { host, port } = this.#whom()
+      if (host === this.host && port === this.port) return this.#identity.recheck(this.#shown)
+      const message = `the policy now decides about ${this.host} as ${host}, which this connection was not checked for`
+      return fromFailure({ code: 'ERR_TLS_PIN_UNLISTED', message, phase: 'policy', host, port })
+    })
   }
 
   #unchecked() {
@@ -187,24 +247,79 @@ class PinnedConnection {
 }
 
 /**
- * Keeps back whatever is written to a socket that Node would let through unverified. A stream has one write under way at a
- * time, so that what follows waits behind the first.
+ * A socket that fails before anything is sent. Not a throw: who connects listens for an `error`.
+ * @param {Error} error
+ * @param {import('node:stream').Duplex} [below] The connection that it would have been made on.
+ */
+function refused(error, below) {
+  const socket = new TLSSocket(new net.Socket())
+  // Later than the next tick: Node 20 hands a request its socket in the next one.
+  setImmediate(() => {
+    socket.destroy(error)
+    // After the error has been heard: the end of what is below would hide the reason.
+    if (below) setImmediate(() => below.destroy())
+  })
+  return socket
+}
+
+/**
+ * Ends a connection. Between two requests nobody may be listening for its errors.
+ * @param {import('node:tls').TLSSocket} socket
+ * @param {Error} error
+ */
+function end(socket, error) {
+  socket.on('error', () => {})
+  socket.destroy(error)
+}
+
+/**
+ * Keeps back what is written to a socket until it says that it is secure, and lets it say so only where the check has no
+ * error: listeners that were there first might act on it.
+ * @param {any} socket
+ * @param {'secure' | 'secureConnect'} event
+ * @param {() => Error | undefined} check
+ * @param {(error: Error) => void} refuse
+ */
+function gate(socket, event, check, refuse) {
+  let release = /** @type {(() => void) | undefined} */ (hold(socket))
+  const { emit } = socket
+  socket.emit = (/** @type {string | symbol} */ name, /** @type {any[]} */ ...args) => {
+    if (name !== event) return emit.call(socket, name, ...args)
+    // Each time: TLS 1.2 can shake hands again.
+    const error = check()
+    if (error) {
+      refuse(error)
+      return true
+    }
+    release?.()
+    release = undefined
+    return emit.call(socket, name, ...args)
+  }
+}
+
+/**
+ * Keeps back whatever is written. A stream has one write under way at a time, so that what follows waits behind the first.
  * @param {any} socket
  * @returns {() => void} Lets it go.
  */
 function hold(socket) {
-  /** @type {(() => void)[]} */
-  const held = []
-  /** @type {(() => void)[]} */
-  const restore = []
-  for (const name of ['_write', '_writev', '_final']) {
-    const method = socket[name]
-    restore.push(() => (socket[name] = method))
-    socket[name] = (/** @type {any[]} */ ...args) => held.push(() => method.apply(socket, args))
+  /** @type {{ go: () => void, fail: (error: Error) => void }[]} */
+  let held = []
+  const methods = ['_write', '_writev', '_final'].map(name => ({ name, method: socket[name] }))
+  for (const { name, method } of methods) {
+    socket[name] = (/** @type {any[]} */ ...args) =>
+      held.push({ go: () => method.apply(socket, args), fail: error => args.at(-1)(error) })
   }
+  socket.once('close', () => {
+    const error = Object.assign(new Error('the connection was refused'), { code: 'ERR_STREAM_DESTROYED' })
+    for (const { fail } of held.splice(0)) fail(error)
+  })
   return () => {
-    for (const step of [...restore, ...held]) step()
+    for (const { name, method } of methods) socket[name] = method
+    const going = held
+    held = []
+    for (const { go } of going) go()
   }
 }
 
-module.exports = { PinnedConnection, hold, kPinOnly, refuseUnsafe, target }
+module.exports = { PinnedConnection, end, gate, kPinOnly, refuseUnsafe, refused, target }

@@ -3,10 +3,11 @@
 
 const net = require('node:net')
 const tls = require('node:tls')
-const { PinnedConnection, target } = require('./connection.js')
+const { PinnedConnection } = require('./connection.js')
 const { argumentError, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
 const { tlsOptions } = require('./tls-options.js')
+const { anchorsOf } = require('./trust.js')
 
 /** As in undici, in milliseconds. */
 const TIMEOUT = 10_000
@@ -52,11 +53,11 @@ function pinnedConnector(given, options = {}) {
   function open({ hostname, host, protocol, port, servername: named, localAddress, httpSocket }, callback) {
     if (protocol !== 'https:') throw unsafe(`${protocol}//${hostname} is not encrypted, and only https: can be pinned`)
     const servername = named || tlsSettings.servername || nameOf(host ?? hostname)
-    const whom = target(pins, [servername, hostname], Number(port) || 443)
     const connection = new PinnedConnection({
       pins,
-      ...whom,
-      ca: tlsSettings.ca,
+      names: [servername, hostname],
+      port: Number(port) || 443,
+      ...anchorsOf(tlsSettings),
       trust,
       checks: [users],
       source: 'connector'
@@ -78,7 +79,8 @@ function pinnedConnector(given, options = {}) {
     if (tlsSettings.keepAlive !== false)
       socket.setKeepAlive(true, tlsSettings.keepAliveInitialDelay ?? KEEP_ALIVE_DELAY)
     socket.setNoDelay(true)
-    const timer = timeout === 0 ? undefined : setTimeout(() => socket.destroy(timedOut(whom.host, timeout)), timeout)
+    const timer =
+      timeout === 0 ? undefined : setTimeout(() => socket.destroy(timedOut(connection.host, timeout)), timeout)
     connection.handOver(socket, (...outcome) => {
       clearTimeout(timer)
       callback(...outcome)

@@ -2,20 +2,17 @@
 // Puts a policy before every TLS client connection that this thread makes from now on, whatever options it is made with.
 
 const { syncBuiltinESMExports } = require('node:module')
-const net = require('node:net')
 const tls = require('node:tls')
 const { pinBare } = require('./bare.js')
-const { PinnedConnection, kPinOnly, refuseUnsafe, target } = require('./connection.js')
+const { PinnedConnection, kPinOnly, refuseUnsafe, refused, target } = require('./connection.js')
 const { tellRefused } = require('./diagnostics.js')
 const { fromFailure } = require('./errors.js')
 const { Identity, collect, guarded } = require('./identity.js')
+const { anchorsOf, contexts } = require('./trust.js')
 
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
 
 const { TLSSocket, connect: nodeConnect, createSecureContext } = tls
-
-/** The anchors of contexts, which do not tell them. @type {WeakMap<object, unknown>} */
-const anchors = new WeakMap()
 
 /**
  * @param {Pins} pins
@@ -27,22 +24,34 @@ function pinEverywhere(pins, warn) {
   /** @param {any[]} args */
   function connect(...args) {
     const { options, callback } = normalize(args)
-    const whom = target(pins, namesIn(options), ...portIn(options))
+    try {
+      return secure(options, callback)
+    } catch (error) {
+      return refuse(error, options)
+    }
+  }
+
+  /**
+   * @param {Record<PropertyKey, any>} options
+   * @param {(() => void) | undefined} callback
+   */
+  function secure(options, callback) {
+    const names = namesIn(options)
+    const [port, guessed] = portIn(options)
+    const whom = target(pins, names, port, guessed)
     if (!whom.listed) {
-      if (unlisted === 'deny') return refused(unlistedError(pins, whom), options)
-      const socket = nodeConnect(.../** @type {[any]} */ (args))
+      if (unlisted === 'deny') throw unlistedError(pins, whom)
+      const socket = nodeConnect(options, callback)
       if (unlisted === 'report') reportOnce(pins, whom, socket)
       return socket
     }
-    try {
-      refuseUnsafe(options)
-    } catch (error) {
-      return refused(/** @type {Error} */ (error), options)
-    }
+    refuseUnsafe(options)
     const connection = new PinnedConnection({
       pins,
-      ...whom,
-      ca: anchorsOf(options),
+      names,
+      port,
+      guessed,
+      ...anchorsOf(options),
       trust: options[kPinOnly] ? 'pin-only' : 'ca',
       checks: [options.checkServerIdentity],
       source: 'register'
@@ -55,16 +64,25 @@ function pinEverywhere(pins, warn) {
   tls.connect = /** @type {any} */ (connect)
   tls.createSecureContext = options => {
     const context = createSecureContext(options)
-    if (options?.ca) anchors.set(context, options.ca)
+    contexts.set(context, options?.ca || undefined)
     return context
   }
   tls.TLSSocket = new Proxy(TLSSocket, {
     construct(Socket, [below, options = {}, ...rest], newTarget) {
       const make = (/** @type {object} */ given) => Reflect.construct(Socket, [below, given, ...rest], newTarget)
       if (options.isServer) return make(options)
-      const whom = target(pins, namesIn({ socket: below }), ...portIn({ socket: below }))
+      const names = namesIn({ socket: below ?? {} })
+      const [port, guessed] = portIn({ socket: below ?? {} })
+      const whom = target(pins, names, port, guessed)
       if (whom.listed || unlisted === 'deny') {
-        const connection = new PinnedConnection({ pins, ...whom, ca: anchorsOf(options), source: 'register' })
+        const connection = new PinnedConnection({
+          pins,
+          names,
+          port,
+          guessed,
+          ...anchorsOf(options),
+          source: 'register'
+        })
         return pinBare(make({ ...options, session: undefined }), options, connection)
       }
       const socket = make(options)
@@ -111,15 +129,10 @@ function isObject(value) {
   return typeof value === 'object' && value !== null
 }
 
-/** @param {Record<string, any>} options */
-function anchorsOf({ secureContext, ca }) {
-  return secureContext ? anchors.get(secureContext) : ca || undefined
-}
-
 /**
  * The names of whom a connection is for. On a socket that exists already there may be none but that of its other end.
  * @param {Record<string, any>} options
- * @returns {(string | undefined)[]}
+ * @returns {unknown[]}
  */
 function namesIn({ servername, host, hostname, socket }) {
   // Through a proxy an address may be known by `hostname` alone, which is no option of Node's.
@@ -140,20 +153,12 @@ function portIn({ port, socket }) {
 }
 
 /**
- * A socket that fails before anything is sent. Not a throw: who connects listens for an `error`.
- * @param {Error} error
+ * @param {unknown} error
  * @param {{ socket?: import('node:net').Socket }} options
  */
-function refused(error, { socket: below }) {
+function refuse(error, { socket }) {
   tellRefused('register', error)
-  const socket = new TLSSocket(new net.Socket())
-  // Later than the next tick: Node 20 hands a request its socket in the next one.
-  setImmediate(() => {
-    socket.destroy(error)
-    // After the error has been heard: the end of what is below would hide the reason.
-    if (below) setImmediate(() => below.destroy())
-  })
-  return socket
+  return refused(/** @type {Error} */ (error), socket)
 }
 
 /**

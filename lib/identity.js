@@ -13,7 +13,7 @@ const { kind, trustOf } = require('./trust.js')
 const nodeCheck = tls.checkServerIdentity
 
 /** So many certificates are collected: native code looks at no more. */
-const MOST = 32
+const MOST = 16
 
 /** @typedef {import('node:tls').PeerCertificate} PeerCertificate */
 /** @typedef {(hostname: string, cert: PeerCertificate) => unknown} Check */
@@ -28,6 +28,7 @@ class Identity {
   #host
   #port
   #ca
+  #anchors
   #trust
   #source
   /** @type {import('../binding.js').NativeTrust | undefined} */
@@ -37,16 +38,17 @@ class Identity {
 
   /**
    * @param {{
-   *   pins: Pins, host?: string, port?: number, ca?: unknown, trust?: 'ca' | 'pin-only',
+   *   pins: Pins, host?: string, port?: number, ca?: unknown, anchors?: 'same' | 'guessed', trust?: 'ca' | 'pin-only',
    *   source: import('./diagnostics.js').Source
    * }} options
    */
-  constructor({ pins, host, port, ca, trust = 'ca', source }) {
+  constructor({ pins, host, port, ca, anchors = ca === undefined ? 'guessed' : 'same', trust = 'ca', source }) {
     this.#pins = pins
     this.#handle = handleOf(pins)
     this.#host = host
     this.#port = port
     this.#ca = ca
+    this.#anchors = anchors
     this.#trust = trust
     this.#source = source
     // Both are read when a path has to be verified, which the pin of a server's own key does not need.
@@ -96,7 +98,7 @@ class Identity {
     const { raw } = cert
     // Most servers are pinned by their own key, and most programs do not listen to the channel.
     if (types.isUint8Array(raw) && !wantsVerified()) {
-      if (binding.ownCertificateIsPinned(this.#handle, host, this.#port ?? 443, raw)) return undefined
+      if (binding.ownCertificateIsPinned(this.#handle, host, this.#port, raw)) return undefined
     }
     const shown = this.#completed(collect(cert))
     const error = this.#decide(host, shown)
@@ -119,7 +121,7 @@ class Identity {
    */
   #decide(host, shown) {
     if (this.#trust === 'ca') this.#store ??= trustOf({ trust: 'ca', ca: this.#ca })
-    const guessed = this.#ca === undefined
+    const guessed = this.#anchors === 'guessed'
     const text = binding.checkShown(this.#handle, host, this.#port, shown, this.#store, guessed)
     const { ok, error: failure } = JSON.parse(text)
     if (ok) {
@@ -212,11 +214,12 @@ function createCheckServerIdentity(pins, options = {}) {
  * Node's own check, its errors returned; with pins, those too.
  * @param {string} hostname
  * @param {PeerCertificate} cert
- * @param {unknown} [pins]
+ * @param {unknown[]} pins One, or none.
  */
-function checkServerIdentity(hostname, cert, pins) {
-  if (pins === undefined) return guarded(() => answer(nodeCheck(hostname, cert)))
-  return guarded(() => createCheckServerIdentity(pins)(hostname, cert))
+function checkServerIdentity(hostname, cert, ...pins) {
+  if (pins.length === 0) return guarded(() => answer(nodeCheck(hostname, cert)))
+  // Pins that turn out to be undefined are a mistake, not none.
+  return guarded(() => createCheckServerIdentity(pins[0])(hostname, cert))
 }
 
 /** @param {unknown} host */

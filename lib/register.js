@@ -27,7 +27,7 @@ pinWorkers(text)
  */
 function pinWorkers(policy) {
   threads.setEnvironmentData(KEY, policy)
-  threads.Worker = new Proxy(threads.Worker, {
+  const Worker = new Proxy(threads.Worker, {
     construct(target, [filename, options], newTarget) {
       const args = ['--require', __filename, ...(options?.execArgv ?? process.execArgv)]
       /** @param {string[]} execArgv */
@@ -42,6 +42,8 @@ function pinWorkers(policy) {
       }
     }
   })
+  threads.Worker = Worker
+  Worker.prototype.constructor = Worker
   syncBuiltinESMExports()
 }
 

@@ -48,6 +48,26 @@ function trustOf({ trust, ca, crl }) {
   return ca === undefined ? defaultTrust() : unwrapObject(binding.trustFromCa(byteList(ca, 'ca')))
 }
 
+/** Contexts that a program has made by itself, with their `ca`: they do not tell it. @type {WeakMap<object, unknown>} */
+const contexts = new WeakMap()
+
+/** Flags by which Node takes its anchors from elsewhere than it tells before `tls.getCACertificates`. */
+const ELSEWHERE = /--use-(openssl|system)-ca/
+
+/**
+ * The anchors that Node verifies a connection of these options with, as far as they can be known.
+ * @param {Record<string, any>} options
+ * @returns {{ ca: unknown, anchors: 'same' | 'guessed' }}
+ */
+function anchorsOf({ ca, secureContext, pfx }) {
+  const given = secureContext ? contexts.get(secureContext) : ca || undefined
+  const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' ')
+  const told = typeof tls.getCACertificates === 'function' || !ELSEWHERE.test(flags)
+  // An archive brings anchors of its own.
+  const known = given !== undefined || (told && (!secureContext || contexts.has(secureContext)))
+  return { ca: given, anchors: known && !pfx ? 'same' : 'guessed' }
+}
+
 /**
  * An option that is text or bytes, or a list of them.
  * @param {unknown} value
@@ -80,4 +100,4 @@ function kind(value) {
   return typeof value === 'object' ? `an instance of ${value.constructor?.name ?? 'Object'}` : typeof value
 }
 
-module.exports = { trustOf, byteList, bytes, kind }
+module.exports = { anchorsOf, contexts, trustOf, byteList, bytes, kind }

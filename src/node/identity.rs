@@ -7,7 +7,7 @@ use napi_derive::napi;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
-use crate::pinning::Host;
+use crate::pinning::{Host, Invalid, Snapshot};
 use crate::tls::path::{PathVerifier, Trust};
 use crate::tls::rehearsal::{Server, cast};
 use crate::tls::shown::{Anchors, own_is_pinned};
@@ -23,16 +23,17 @@ use super::trust::NativeTrust;
 pub fn own_certificate_is_pinned(
     pins: &NativePinSet,
     host: String,
-    port: u16,
+    port: Option<u16>,
     certificate: &[u8],
 ) -> bool {
     Host::parse(&host).is_ok_and(|host| {
         let own = CertificateDer::from(certificate);
-        own_is_pinned(&own, &host, port, &pins.set().current(), UnixTime::now())
+        let snapshot = pins.set().current();
+        own_is_pinned(&own, &host, asked_port(&snapshot, &host, port), &snapshot, UnixTime::now())
     })
 }
 
-/// Decides about the certificates shown, the server's own first. A port that is not known is taken for 443, and not
+/// Decides about the certificates shown, the server's own first. A port that is not known is guessed, and not
 /// told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
 #[napi(catch_unwind)]
 #[must_use]
@@ -80,6 +81,12 @@ pub fn rehearsal(names: Vec<String>) -> String {
     }))
 }
 
+/// Where the port is not known, an entry for another one than 443 is better than none: a host that the policy knows must
+/// not pass for one that it does not.
+fn asked_port(snapshot: &Snapshot, host: &Host, port: Option<u16>) -> u16 {
+    port.or_else(|| snapshot.policy.listed_port(host, 443, true)).unwrap_or(443)
+}
+
 fn check(
     pins: &NativePinSet,
     host: &str,
@@ -89,16 +96,18 @@ fn check(
     anchors: Anchors,
 ) -> std::result::Result<Value, Failure> {
     // What is no host can have no entry.
-    let identity = Identity::parse(host, port.unwrap_or(443)).map_err(|invalid| {
-        Failure::new("ERR_TLS_PIN_UNLISTED", Phase::Policy, invalid.to_string())
-    })?;
+    let unknown =
+        |invalid: Invalid| Failure::new("ERR_TLS_PIN_UNLISTED", Phase::Policy, invalid.to_string());
+    let snapshot = pins.set().current();
+    let host = Host::parse(host).map_err(unknown)?;
+    let port_asked = asked_port(&snapshot, &host, port);
+    let identity = Identity::new(host, port_asked).map_err(unknown)?;
     let rules = PathVerifier {
         trust,
         crls: Vec::new(),
         algorithms: rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms,
         max_intermediates: None,
     };
-    let snapshot = pins.set().current();
     let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, UnixTime::now())?;
     let mut told = failure::verified(&verified);
     told.insert("host".into(), json!(identity.host().to_string()));

@@ -62,12 +62,7 @@ impl NativePinSet {
     #[must_use]
     pub fn listed_port(&self, host: String, port: u16, guessed: bool) -> Option<u16> {
         let host = Host::parse(&host).ok()?;
-        let snapshot = self.set.current();
-        if snapshot.policy.entry(&host, port).is_some() {
-            return Some(port);
-        }
-        let mut ports = snapshot.policy.ports().filter(|_| guessed);
-        ports.find(|port| snapshot.policy.entry(&host, *port).is_some())
+        self.set.current().policy.listed_port(&host, port, guessed)
     }
 
     /// The entry for a host, or null.

@@ -117,9 +117,15 @@ impl Policy {
         matches!(self.hosts, Hosts::Every(_))
     }
 
-    /// The ports that its patterns name.
-    pub fn ports(&self) -> impl Iterator<Item = u16> {
-        self.entries().iter().filter_map(|entry| entry.pattern()?.port)
+    /// The port whose entry for a host applies: this one or, where it is only `guessed`, any other that the policy names
+    /// for the host.
+    #[must_use]
+    pub fn listed_port(&self, host: &Host, port: u16, guessed: bool) -> Option<u16> {
+        if self.entry(host, port).is_some() {
+            return Some(port);
+        }
+        let named = self.entries().iter().filter_map(|entry| entry.pattern()?.port);
+        named.filter(|_| guessed).find(|port| self.entry(host, *port).is_some())
     }
 
     /// Its entries, in the order of their canonical patterns.

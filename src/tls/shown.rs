@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::EndEntityCert;
+use x509_parser::asn1_rs::{Any, FromDer as _};
 use x509_parser::prelude::X509Certificate;
 
 use crate::pinning::{
@@ -23,7 +24,13 @@ use super::trust::TrustStore;
 use super::verified::{Step, Verified};
 
 /// So many certificates are looked at: a server may send any number, and a path has eight at most.
-const MOST: usize = 32;
+const MOST: usize = 16;
+
+/// Among so few, path building has no choice that would cost much.
+const FEW: usize = 4;
+
+/// So many signatures are tried to find out which of them belong together.
+const MOST_SIGNATURES: usize = 64;
 
 /// What the trust store of the verifier is to the other stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +68,12 @@ impl PathVerifier {
         let matched = entry.as_ref().and_then(|entry| entry.find_leaf(&leaf.as_path_certificate()));
         let (found, cause) = match (&self.trust, &entry) {
             (Trust::Ca(store), _) if matched.is_none() && (entry.is_some() || excuse.is_some()) => {
-                self.path_among(shown, store, anchors, entry.as_deref(), now)
+                let issued = (shown.len() > FEW).then(|| self.issued(shown));
+                let issued = issued.as_deref().unwrap_or(shown);
+                let (found, cause) = self.path_among(issued, store, anchors, entry.as_deref(), now);
+                // Of a path that was not found, what was shown tells more.
+                let told = if found.proof == Proof::Shown { as_shown(shown) } else { found };
+                (told, cause)
             }
             (Trust::PinOnly, None) => return Err(nothing_vouches()),
             (Trust::PinOnly, _) => {
@@ -96,10 +108,7 @@ impl PathVerifier {
         }
         match first {
             Ok(found) => (found, None),
-            Err(error) => {
-                let path = shown.iter().filter_map(|der| step(der).ok()).collect();
-                (Found { path, matched: None, proof: Proof::Shown }, Some(error))
-            }
+            Err(error) => (as_shown(shown), Some(error)),
         }
     }
 
@@ -109,10 +118,63 @@ impl PathVerifier {
         entry: &Entry,
         now: UnixTime,
     ) -> Option<Found> {
-        let issuers = shown.iter().skip(1).filter_map(|der| pinned_issuer(der, entry));
-        let mut found =
-            issuers.filter_map(|store| self.path_from(shown, &store, Some(entry), now).ok());
-        found.find(|found| found.matched.is_some())
+        let pinned: Vec<_> =
+            shown.iter().skip(1).filter(|der| is_pinned_issuer(der, entry)).collect();
+        let store = TrustStore::from_ca(&pinned).ok()?;
+        self.path_from(shown, &store, Some(entry), now).ok().filter(|found| found.matched.is_some())
+    }
+
+    /// The server's own certificate, and those whose keys have signed one of these: what a peer puts beside them by
+    /// name alone would cost path building more than it may.
+    pub(super) fn issued(&self, shown: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+        let mut rest: Vec<_> = shown.iter().skip(1).collect();
+        let mut kept: Vec<CertificateDer<'static>> =
+            shown.iter().take(1).map(|own| own.clone().into_owned()).collect();
+        let (mut next, mut budget) = (0, MOST_SIGNATURES);
+        while let Some(issued) = kept.get(next).cloned() {
+            rest.retain(|issuer| {
+                let signed = self.has_signed(issuer, &issued, &mut budget);
+                if signed {
+                    kept.push((*issuer).clone().into_owned());
+                }
+                !signed
+            });
+            next += 1;
+        }
+        kept
+    }
+
+    fn has_signed(
+        &self,
+        issuer: &CertificateDer<'_>,
+        below: &CertificateDer<'_>,
+        budget: &mut usize,
+    ) -> bool {
+        let (Ok(issuer), Ok(certificate)) =
+            (EndEntityCert::try_from(issuer), EndEntityCert::try_from(below))
+        else {
+            return false;
+        };
+        if issuer.subject() != certificate.issuer() {
+            return false;
+        }
+        let Some(Signed { message, algorithm, signature }) = signed(below) else {
+            return false;
+        };
+        let mut algorithms = self.algorithms.all.iter();
+        algorithms.any(|known| {
+            if known.signature_alg_id().as_ref() != algorithm || *budget == 0 {
+                return false;
+            }
+            match issuer.verify_signature(*known, message, signature) {
+                Ok(()) => true,
+                Err(webpki::Error::InvalidSignatureForPublicKey) => {
+                    *budget -= 1;
+                    false
+                }
+                Err(_) => false,
+            }
+        })
     }
 
     fn path_from(
@@ -182,13 +244,34 @@ fn check_dates(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), F
     Ok(())
 }
 
-/// A pinned issuer in the place of an anchor. It says itself that it is a CA; to what else its certificate says, the
-/// store holds it as any anchor.
-fn pinned_issuer(der: &CertificateDer<'_>, entry: &Entry) -> Option<TrustStore> {
-    let (certificate, spki) = read_certificate(der).ok()?;
-    if !entry.accepts_issuer(&as_step(der, &certificate, spki).as_path_certificate()) {
-        return None;
-    }
-    let is_ca = certificate.basic_constraints().ok()??.value.ca;
-    is_ca.then(|| TrustStore::from_ca(&[der.as_ref()]).ok())?
+/// Whether a certificate may stand in the place of an anchor: it is pinned, and says itself that it is a CA. To what
+/// else it says, the store holds it as any anchor.
+fn is_pinned_issuer(der: &CertificateDer<'_>, entry: &Entry) -> bool {
+    let Ok((certificate, spki)) = read_certificate(der) else {
+        return false;
+    };
+    let is_ca = certificate.basic_constraints().ok().flatten().is_some_and(|found| found.value.ca);
+    is_ca && entry.accepts_issuer(&as_step(der, &certificate, spki).as_path_certificate())
+}
+
+fn as_shown(shown: &[CertificateDer<'_>]) -> Found {
+    let path = shown.iter().filter_map(|der| step(der).ok()).collect();
+    Found { path, matched: None, proof: Proof::Shown }
+}
+
+/// A certificate's three parts (RFC 5280, 4.1.1), the algorithm without its outer tag and length, as webpki has it.
+struct Signed<'a> {
+    message: &'a [u8],
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+fn signed<'a>(der: &'a CertificateDer<'_>) -> Option<Signed<'a>> {
+    let (_, whole) = Any::from_der(der.as_ref()).ok()?;
+    let (after, _) = Any::from_der(whole.data).ok()?;
+    let message = whole.data.get(..whole.data.len() - after.len())?;
+    let (after, algorithm) = Any::from_der(after).ok()?;
+    let (_, signature) = Any::from_der(after).ok()?;
+    // A BIT STRING begins with the number of its unused bits.
+    Some(Signed { message, algorithm: algorithm.data, signature: signature.data.get(1..)? })
 }

@@ -377,3 +377,34 @@ fn with_the_pins_as_the_only_trust_nothing_but_the_leaf_counts() {
         assert_eq!(outcome(result), expected.map_err(ToOwned::to_owned), "{name}");
     }
 }
+
+/// Path building by names would try every order of these, once for each pinned key.
+#[test]
+fn what_is_beside_the_path_by_name_alone_is_left_out() {
+    let pki = Pki::new();
+    let fake = pki.rogue.issue(server(&[HOST]));
+    let mut nodes = vec![fake.clone()];
+    for _ in 0..6 {
+        // Its issuer by name, and the pinned key under that name.
+        nodes.push(Node::root(ca("rogue")));
+        nodes.push(pki.root.cross_sign(&Node { params: ca("rogue"), ..pki.intermediate.clone() }));
+    }
+    nodes.push(pki.rogue.clone());
+    nodes.push(pki.intermediate.clone());
+    let nodes: Vec<&Node> = nodes.iter().collect();
+    let verifier = PathVerifier {
+        trust: pki.trusted(),
+        crls: Vec::new(),
+        algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
+        max_intermediates: None,
+    };
+    assert_eq!(verifier.issued(&chain(&nodes)), chain(&[&fake, &pki.rogue]));
+    let honest = chain(&[&pki.leaf, &pki.rogue, &pki.root, &fake, &pki.intermediate]);
+    let path = chain(&[&pki.leaf, &pki.intermediate, &pki.root]);
+    assert_eq!(verifier.issued(&honest), path);
+    for trust in [pki.trusted(), Pki::elsewhere()] {
+        let result =
+            verify(&chain(&nodes), trust, Anchors::Guessed, &policy(&[&pki.intermediate.pin()]));
+        assert_eq!(outcome(result), Err(MISMATCH.to_owned()));
+    }
+}
