@@ -380,7 +380,7 @@ export interface IdentityOptions {
    * the name that Node checks the certificate for.
    */
   host?: string
-  /** For entries of a policy that name a port. Default: 443. */
+  /** For entries of a policy that name a port. Default: 443, else whatever port the policy names for the host. */
   port?: number
   /**
    * The trust anchors of the connection, as in its own option `ca`: pins of issuers must match on a path to one of

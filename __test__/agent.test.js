@@ -79,7 +79,7 @@ for (const version of VERSIONS) {
         const cert = await leaf({ issuer: rogue })
         const pins = [expired.certPin, expired.pin]
         const { server, agent } = await setUp(t, { pins, server: { version, cert, chain: [expired, rogue] } })
-        await refused(server, { agent }, 'CERT_HAS_EXPIRED')
+        await refused(server, { agent }, 'ERR_TLS_PIN_MISMATCH')
       }
     )
 

@@ -4,20 +4,12 @@
 
 const assert = require('node:assert/strict')
 const { before, describe, it } = require('node:test')
-const { TlsPinningError, createCheckServerIdentity, tlsOptions } = require('..')
+const { createCheckServerIdentity, tlsOptions } = require('..')
 const { PINNED_ROOTS, MISISSUED, authorities } = require('./helpers/misissued')
 const { BODY, httpsStatus } = require('./helpers/node-tls')
 const { httpsServer } = require('./helpers/servers')
 
 const LIMIT = { timeout: 60_000 }
-
-/** What is asked of an intermediate and not yet of an anchor. @type {Record<string, { todo: string }>} */
-const ANCHORS_ARE_BELIEVED = Object.fromEntries(
-  ['has path length 0', 'is for clients only', 'is no authority'].map(what => [
-    `a CA below a pinned root that ${what}, whose key is also that of a trusted root`,
-    { todo: `an anchor that ${what} is believed all the same` }
-  ])
-)
 
 /** @type {import('./helpers/misissued').Authorities} */ let made
 
@@ -30,9 +22,8 @@ for (const version of /** @type {const} */ (['TLSv1.2', 'TLSv1.3'])) {
     /** The names of attacks for which Node shows the pinned certificate. @type {string[]} */
     const deceived = []
 
-    const ATTACKS = [...MISISSUED, ...PINNED_ROOTS.map(attack => ({ ...attack, ...ANCHORS_ARE_BELIEVED[attack.name] }))]
-    for (const { name, build, ...options } of ATTACKS) {
-      it(`refuses ${name}`, options, async t => {
+    for (const { name, build } of [...MISISSUED, ...PINNED_ROOTS]) {
+      it(`refuses ${name}`, async t => {
         const { cert, chain, pins, anchors = [made.root, made.rogueRoot] } = await build(made)
         const server = await httpsServer({ cert, chain, minVersion: version, maxVersion: version })
         t.after(() => server.close())
@@ -98,7 +89,5 @@ for (const version of /** @type {const} */ (['TLSv1.2', 'TLSv1.3'])) {
 /** @param {Promise<unknown>} attempt */
 async function refused(attempt) {
   const error = await attempt.catch(reason => reason)
-  // By us, not by Node. Why there is no path with the pin may be told instead of that there is none.
-  assert.ok(error instanceof TlsPinningError, String(error))
-  assert.match(error.code, /^(ERR_TLS_PIN_MISMATCH|CERT_HAS_EXPIRED)$/, error.message)
+  assert.equal(error.code, 'ERR_TLS_PIN_MISMATCH', String(error))
 }

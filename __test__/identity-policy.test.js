@@ -48,7 +48,9 @@ describe('the entry that decides', LIMIT, () => {
       'ERR_TLS_PIN_MISMATCH'
     ],
     ['the port, which is 443 unless it is said', () => ({ 'a.example:443': good.pin }), 'a.example', undefined],
-    ['another port', () => ({ 'a.example:8443': good.pin }), 'a.example', undefined, 'ERR_TLS_PIN_UNLISTED'],
+    ['the only port that is known of the host', () => ({ 'a.example:8443': good.pin }), 'a.example', undefined],
+    ['that port', () => ({ 'a.example:8443': OTHER }), 'a.example', undefined, 'ERR_TLS_PIN_MISMATCH'],
+    ['another port', () => ({ 'a.example:8443': good.pin }), 'a.example', 9443, 'ERR_TLS_PIN_UNLISTED'],
     ['the port that was said', () => ({ 'a.example:8443': good.pin }), 'a.example', 8443],
     ['a port before all', () => ({ 'a.example:8443': good.pin, 'a.example': OTHER }), 'a.example', 8443],
     ['an address', () => ({ '127.0.0.1': good.pin }), '127.0.0.1', undefined],

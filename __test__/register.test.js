@@ -108,6 +108,31 @@ describe('localhost, which nobody names', () => {
   }
 })
 
+// FAILS: Node's own files by their old names have a `connect` of their own, and classes tell the original constructor.
+describe('ways round', () => {
+  for (const [name, run] of [
+    ["require('_tls_wrap').connect", "kit.speak(require('_tls_wrap').connect({ port, host: 'localhost', ca }))"],
+    [
+      'the constructor that sockets tell of',
+      `kit.connected(port, 'localhost').then(below => {
+        const { constructor: Original } = tls.TLSSocket.prototype
+        const socket = new Original(below, { isServer: false, secureContext: tls.createSecureContext({ ca }) })
+        socket._start()
+        return kit.speak(socket)
+      })`
+    ]
+  ]) {
+    test(name, { ...BOUNDED, todo: 'not reached' }, async t => {
+      const server = await httpsServer({ cert: good, chain: [issuer] })
+      t.after(() => server.close())
+      const program = `kit.outcome(() => ${run}).then(tell)`
+      const outcome = await answer({ policy: { hosts: { localhost: WRONG } }, server, ca: root.pem, program })
+      await server.settled()
+      assert.deepEqual([outcome, server.appBytes], ['ERR_TLS_PIN_MISMATCH', 0])
+    })
+  }
+})
+
 describe('ways in', () => {
   const module = pathToFileURL(REGISTER).href
   const program = `kit.outcome(() => kit.forms['(options)'](DATA)).then(tell)`
@@ -166,7 +191,7 @@ describe('ways in', () => {
 })
 
 describe('what is left as it was', () => {
-  test('a process ends by itself, without a word', BOUNDED, async () => {
+  test('a process ends by itself', BOUNDED, async () => {
     const { status, stdout, stderr } = await pinned({ policy: { hosts: { localhost: WRONG } }, program: '' })
     assert.deepEqual([status, stdout], [0, ''], stderr)
   })
@@ -217,12 +242,12 @@ describe('what is left as it was', () => {
     const program = `
       class Mine extends tls.TLSSocket {}
       const socket = tls.connect({ port, host: 'localhost', ca }, () => {
-        const { authorized, encrypted, servername } = socket
+        const { authorized, encrypted } = socket
         const mine = new Mine(new net.Socket())
         tell({
           socket: socket instanceof tls.TLSSocket && socket instanceof net.Socket,
           mine: [mine instanceof Mine, mine instanceof tls.TLSSocket],
-          name: tls.TLSSocket.name, authorized, encrypted, servername,
+          name: tls.TLSSocket.name, authorized, encrypted,
           subject: socket.getPeerCertificate().subject.CN
         })
         socket.destroy()
@@ -235,7 +260,6 @@ describe('what is left as it was', () => {
       name: 'TLSSocket',
       authorized: true,
       encrypted: true,
-      servername: 'localhost',
       subject: 'localhost'
     })
   })
@@ -244,12 +268,11 @@ describe('what is left as it was', () => {
     const program = `
       const { once } = require('node:events')
       async function main() {
-        const server = net.createServer(socket => socket.end('HTTP/1.1 400 no\\r\\n\\r\\n')).listen(0, '127.0.0.1')
+        const server = net.createServer(socket => socket.on('error', () => {}).resume().end('HTTP/1.1 400 no\\r\\n\\r\\n')).listen(0, '127.0.0.1')
         await once(server, 'listening')
         const { port } = server.address()
         const clear = await kit.outcome(() => kit.speak(tls.connect({ port, host: 'localhost', lookup: kit.lookup })))
-        server.close()
-        await once(server, 'close')
+        await new Promise(resolve => server.close(resolve))
         const none = await kit.outcome(() => kit.speak(tls.connect({ port, host: 'localhost', lookup: kit.lookup })))
         tell([/^(ERR_SSL_|EPROTO)/.test(clear) ? 'no TLS' : clear, none])
       }

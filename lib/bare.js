@@ -6,21 +6,35 @@ const { gate, refuseUnsafe } = require('./connection.js')
 const { fromFailure } = require('./errors.js')
 const { guarded } = require('./identity.js')
 
+/** @typedef {InstanceType<typeof import('./connection.js').PinnedConnection>} Connection */
+
 /**
  * Keeps back what is written, and `secure`, until the server has been verified and has satisfied the pins.
  * @param {any} socket
  * @param {Record<string, any>} options What it was made with.
- * @param {InstanceType<typeof import('./connection.js').PinnedConnection>} connection
+ * @param {(servername: string | undefined) => Connection | undefined} connectionFor What is to be satisfied, or nothing.
  */
-function pinBare(socket, options, connection) {
+function pinBare(socket, options, connectionFor) {
+  /** @type {string | undefined} */
+  let servername
+  const { setServername } = socket
+  socket.setServername = (/** @type {string} */ name) => {
+    servername = name
+    return setServername.call(socket, name)
+  }
   socket.setSession = () => {}
+  /** @type {Connection | undefined} */
+  let connection
   const check = () =>
     guarded(() => {
+      connection ??= connectionFor(servername)
+      if (!connection) return undefined
       refuseUnsafe(options)
-      return verifyError(socket) ?? connection.accept(socket, true)
+      const error = verifyError(socket) ?? connection.accept(socket, true)
+      if (!error) connection.watch(socket)
+      return error
     })
   gate(socket, 'secure', check, error => refuse(socket, error))
-  connection.watch(socket)
   return socket
 }
 

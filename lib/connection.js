@@ -44,14 +44,14 @@ function refuseUnsafe(options) {
  * @returns {{ host: string, port: number, listed: boolean }}
  */
 function target(pins, names, port, guessed = false) {
-  const known = names.filter(Boolean).map(hostIn)
+  // Without any name it is Node's own default.
+  const given = names.filter(Boolean).map(hostIn)
+  const known = given.length > 0 ? given : ['localhost']
   for (const host of known) {
     const listed = handleOf(pins).listedPort(host, port, guessed)
     if (listed !== null) return { host, port: listed, listed: true }
   }
-  // As Node has it where there is no name at all.
-  const [host = 'localhost'] = known
-  return { host, port, listed: false }
+  return { host: known[0], port, listed: false }
 }
 
 /**

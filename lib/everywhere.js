@@ -67,29 +67,39 @@ function pinEverywhere(pins, warn) {
     contexts.set(context, options?.ca || undefined)
     return context
   }
-  tls.TLSSocket = new Proxy(TLSSocket, {
-    construct(Socket, [below, options = {}, ...rest], newTarget) {
-      const make = (/** @type {object} */ given) => Reflect.construct(Socket, [below, given, ...rest], newTarget)
-      if (options.isServer) return make(options)
-      const names = namesIn({ socket: below ?? {} })
-      const [port, guessed] = portIn({ socket: below ?? {} })
-      const whom = target(pins, names, port, guessed)
-      if (whom.listed || unlisted === 'deny') {
-        const connection = new PinnedConnection({
-          pins,
-          names,
-          port,
-          guessed,
-          ...anchorsOf(options),
-          source: 'register'
-        })
-        return pinBare(make({ ...options, session: undefined }), options, connection)
-      }
-      const socket = make(options)
-      if (unlisted === 'report') reportOnce(pins, whom, socket, 'secure')
-      return socket
+  const Bare = new Proxy(TLSSocket, {
+    construct: (Socket, [below, options, ...rest], newTarget) =>
+      bare(Reflect.construct(Socket, [below, withoutSession(options), ...rest], newTarget), below, options),
+    // Inheritance as before there were classes.
+    apply(Socket, self, [below, options, ...rest]) {
+      const made = Reflect.apply(/** @type {any} */ (Socket), self, [below, withoutSession(options), ...rest])
+      return bare(made ?? self, below, options) && made
     }
   })
+  tls.TLSSocket = Bare
+  Bare.prototype.constructor = Bare
+
+  /**
+   * A client without tls.connect. Whom it is connected to may be known only when it says that it is secure.
+   * @param {any} socket
+   * @param {any} below
+   * @param {Record<string, any>} [options]
+   */
+  function bare(socket, below, options = {}) {
+    if (options.isServer) return socket
+    return pinBare(socket, options, servername => {
+      const known = { servername, socket: below ?? socket }
+      const names = [servername, ...namesIn({ socket: below ?? socket })]
+      const [port, guessed] = portIn(known)
+      const whom = target(pins, names, port, guessed)
+      if (whom.listed || unlisted === 'deny') {
+        return new PinnedConnection({ pins, names, port, guessed, ...anchorsOf(options), source: 'register' })
+      }
+      if (unlisted === 'report') reportOnce(pins, whom, socket, 'secure')
+      return undefined
+    })
+  }
+
   const old = /** @type {any} */ (tls)
   const { createSecurePair } = old
   // Until Node 22.
@@ -100,6 +110,11 @@ function pinEverywhere(pins, warn) {
     }
   }
   syncBuiltinESMExports()
+}
+
+/** @param {any} options */
+function withoutSession(options) {
+  return options && !options.isServer ? { ...options, session: undefined } : options
 }
 
 /**

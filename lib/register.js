@@ -83,8 +83,12 @@ function parse(policy) {
  * @returns {never}
  */
 function stop(why) {
-  fs.writeSync(2, `tls-pinning/register: ${why}\n`)
-  return process.exit(1)
+  try {
+    fs.writeSync(2, `tls-pinning/register: ${why}\n`)
+  } finally {
+    process.exit(1)
+  }
+  throw new Error(why)
 }
 
 /**

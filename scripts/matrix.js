@@ -8,7 +8,16 @@ const path = require('node:path')
 
 const VERSIONS = [20, 22, 24, 26]
 /** Each with all whose names begin so. */
-const SUITES = ['node-facts', 'names-differential', 'identity', 'agent', 'connector', 'register']
+const SUITES = [
+  'node-facts',
+  'names-differential',
+  'identity',
+  'agent',
+  'connector',
+  'tls-options',
+  'register',
+  'assert-pinned'
+]
 
 const root = path.join(__dirname, '..')
 const tests = path.join(root, '__test__')
@@ -28,7 +37,10 @@ for (const version of failures.length === 0 ? VERSIONS : []) {
     continue
   }
   console.log(`\n# Node ${exact}: ${files.length} suites\n`)
-  const { status, signal } = spawnSync(node, ['--test', ...files], { stdio: 'inherit', cwd: root })
+  const { status, signal } = spawnSync(node, ['--test', '--test-concurrency=2', ...files], {
+    stdio: 'inherit',
+    cwd: root
+  })
   if (status !== 0) failures.push(`Node ${exact}: ${signal ?? `exit code ${status}`}`)
 }
 
@@ -48,8 +60,10 @@ function suitesOf(name) {
 function nodeOf(version) {
   const folder = path.join(nodes, String(version))
   const program = path.join(folder, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  if (fs.existsSync(program)) return program
+  // To ask it also finds what an interrupted installation left behind.
+  if (versionOf(program).startsWith(`v${version}.`)) return program
   console.error(`Installing Node ${version}`)
+  fs.rmSync(folder, { recursive: true, force: true })
   fs.mkdirSync(folder, { recursive: true })
   // Without it, npm would look for a package further up, and put this Node beside this package's own dependencies.
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n')
