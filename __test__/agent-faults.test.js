@@ -116,8 +116,6 @@ test('requests that are refused cost those beside them nothing', BOUNDED, async 
   )
 })
 
-// FAILS: Node keeps a request that had to wait and whose connection then fails by `callback(error)` in its queue, and goes on
-// with nobody else. A socket that fails, as `register` gives one, would be forgotten.
 test('a request that waited and is refused lets the next one go on', { timeout: 3000 }, async t => {
   const server = await httpsServer({ cert: good })
   t.after(() => server.close())

@@ -113,6 +113,29 @@ for (const version of VERSIONS) {
       await refused(server, { agent, session }, 'ERR_TLS_PIN_MISMATCH', server.appBytes)
       assert.equal(server.resumed, 0)
     })
+
+    test('no session is resumed that is put into the socket by hand', BOUNDED, async t => {
+      const { server, agent } = await setUp(t, { pins: OTHER, server: { version } })
+      const session = await sessionOf(server)
+      await server.settled()
+      const bytes = server.appBytes
+      for (const [put, code] of /** @type {[(socket: tls.TLSSocket) => void, string][]} */ ([
+        [socket => socket.setSession(session), 'ERR_TLS_PIN_MISMATCH'],
+        // Nobody can prevent it, and then nobody has asked about the server.
+        [socket => tls.TLSSocket.prototype.setSession.call(socket, session), 'ERR_TLS_PIN_UNSAFE']
+      ])) {
+        const error = await new Promise((resolve, reject) => {
+          const request = https.request(server.url, { agent, method: 'POST' }, () => reject(new Error('answered')))
+          request
+            .on('error', resolve)
+            .once('socket', put)
+            .end(Buffer.alloc(2 ** 20))
+        })
+        assert.equal(error.code, code, error.message)
+        await server.settled()
+        assert.equal(server.appBytes, bytes)
+      }
+    })
   })
 }
 

@@ -208,16 +208,14 @@ describe('options', () => {
     }
   })
 
-  // FAILS: both are noticed at the first connection, not when the connector is made.
-  test('trust is one of two words, and pin-only has no anchors', { todo: true }, () => {
+  test('trust is one of two words, and pin-only has no anchors', () => {
     for (const trust of ['none', '', null, true]) {
       assert.throws(() => pinnedConnector(OTHER, /** @type {any} */ ({ trust })), { code: 'ERR_INVALID_ARG_VALUE' })
     }
     assert.throws(() => pinnedConnector(OTHER, { trust: 'pin-only', ca: anchors }), { code: 'ERR_TLS_PIN_UNSAFE' })
   })
 
-  // FAILS: undici names an address with each request, none by default, and that wins over the connector's option.
-  test('localAddress, of the connector and of the client', { ...BOUNDED, todo: true }, async t => {
+  test('localAddress, of the connector and of the client', BOUNDED, async t => {
     /** @type {(string | undefined)[]} */
     const from = []
     const server = await serve(t, {

@@ -23,8 +23,7 @@ before(async () => {
   good = await leaf({ issuer: root })
 })
 
-// FAILS: `stop` writes before it ends the process; where that throws, what throws can be caught. `try { … } finally { exit }`.
-test('a policy that cannot be used stops a process that nobody listens to', { ...BOUNDED, todo: true }, async () => {
+test('a policy that cannot be used stops a process that nobody listens to', BOUNDED, async () => {
   await withPolicy('{', async env => {
     // Open for reading only, so that each write to it fails.
     const stderr = fs.openSync(env.TLS_PINNING_POLICY, 'r')
@@ -49,12 +48,11 @@ test('a policy that cannot be used stops a process that nobody listens to', { ..
 
 describe('a socket that is not connected yet, and no name', () => {
   for (const [name, dial] of [
-    // FAILS: such a socket has no `remoteAddress`, and its host is forgotten: with `unlisted: allow` it passes for nobody's.
     ['by address', "net.connect(port, '127.0.0.1')"],
     ['by name', "net.connect({ port, host: 'localhost', family: 4 })"]
   ]) {
     for (const unlisted of ['allow', 'deny']) {
-      test(`${name}, unlisted: ${unlisted}`, { ...BOUNDED, todo: name === 'by address' }, async t => {
+      test(`${name}, unlisted: ${unlisted}`, BOUNDED, async t => {
         const server = await httpsServer({ cert: good })
         t.after(() => server.close())
         const program = `kit.outcome(() => kit.speak(tls.connect({ socket: ${dial}, ca }))).then(tell)`
@@ -69,8 +67,7 @@ describe('a socket that is not connected yet, and no name', () => {
   }
 })
 
-// FAILS: Node's older name of the module still has the old function.
-test("require('_tls_wrap').connect is pinned too", { ...BOUNDED, todo: true }, async t => {
+test("require('_tls_wrap').connect is pinned too", BOUNDED, async t => {
   const server = await httpsServer({ cert: good })
   t.after(() => server.close())
   const program = `
@@ -84,12 +81,11 @@ test("require('_tls_wrap').connect is pinned too", { ...BOUNDED, todo: true }, a
   assert.equal(server.appBytes, 0)
 })
 
-for (const [name, hosts, reason, todo] of /** @type {[string, object, string, boolean?]} */ ([
-  // FAILS: where the identity is asked for its error, and where the socket is made that fails with it.
-  ['that no entry is for', { 'other.example': WRONG }, 'unlisted', true],
+for (const [name, hosts, reason] of /** @type {[string, object, string]} */ ([
+  ['that no entry is for', { 'other.example': WRONG }, 'unlisted'],
   ['with another key', { localhost: WRONG }, 'mismatch']
 ])) {
-  test(`the channel is told once of a server ${name}`, { ...BOUNDED, todo }, async t => {
+  test(`the channel is told once of a server ${name}`, BOUNDED, async t => {
     const server = await httpsServer({ cert: good })
     t.after(() => server.close())
     const program = `
@@ -101,8 +97,7 @@ for (const [name, hosts, reason, todo] of /** @type {[string, object, string, bo
   })
 }
 
-// FAILS: both are reported as `"localhost": […]`. With one name twice a policy is malformed; with the port it would do.
-test('what is reported of two servers of one host can be put into one policy', { ...BOUNDED, todo: true }, async t => {
+test('what is reported of two servers of one host can be put into one policy', BOUNDED, async t => {
   const second = await leaf({ issuer: root })
   const servers = [await httpsServer({ cert: good }), await httpsServer({ cert: second })]
   t.after(() => Promise.all(servers.map(server => server.close())))

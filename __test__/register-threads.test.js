@@ -76,7 +76,6 @@ const WAYS = [
     run: "require('node:fs').rmSync(process.env.TLS_PINNING_POLICY); delete process.env.TLS_PINNING_POLICY; ask(new threads.Worker(file, { workerData }))"
   },
   {
-    // FAILS: see `todo`.
     name: 'through the constructor of an instance',
     run: "const one = new threads.Worker('', { eval: true }); ask(new one.constructor(file, { workerData, execArgv: [], env: {} }))"
   }
@@ -89,8 +88,7 @@ describe('threads', () => {
       ['--import', ['--import', pathToFileURL(REGISTER).href]]
     ]) {
       test(`${name}, ${how}`, {
-        ...BOUNDED,
-        ...(name.startsWith('through') && { todo: 'the original class' })
+        ...BOUNDED
       }, async t => {
         const server = await httpsServer({ cert: good })
         t.after(() => server.close())

@@ -89,11 +89,10 @@ for (const version of VERSIONS) {
   }
 }
 
-// FAILS: where nothing is named, `target` falls back to `localhost` but does not ask the policy about it.
 describe('localhost, which nobody names', () => {
   for (const way of Object.keys(unnamed)) {
     for (const unlisted of ['allow', 'deny']) {
-      test(`${way}, unlisted: ${unlisted}`, { ...BOUNDED, todo: 'not looked up' }, async t => {
+      test(`${way}, unlisted: ${unlisted}`, BOUNDED, async t => {
         const server = await httpsServer({ cert: good, chain: [issuer] })
         t.after(() => server.close())
         const program = `kit.outcome(() => kit.unnamed[DATA.way](DATA)).then(tell)`
@@ -108,7 +107,6 @@ describe('localhost, which nobody names', () => {
   }
 })
 
-// FAILS: Node's own files by their old names have a `connect` of their own, and classes tell the original constructor.
 describe('ways round', () => {
   for (const [name, run] of [
     ["require('_tls_wrap').connect", "kit.speak(require('_tls_wrap').connect({ port, host: 'localhost', ca }))"],
@@ -122,7 +120,7 @@ describe('ways round', () => {
       })`
     ]
   ]) {
-    test(name, { ...BOUNDED, todo: 'not reached' }, async t => {
+    test(name, BOUNDED, async t => {
       const server = await httpsServer({ cert: good, chain: [issuer] })
       t.after(() => server.close())
       const program = `kit.outcome(() => ${run}).then(tell)`

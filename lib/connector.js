@@ -7,7 +7,7 @@ const { PinnedConnection } = require('./connection.js')
 const { argumentError, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
 const { tlsOptions } = require('./tls-options.js')
-const { anchorsOf } = require('./trust.js')
+const { anchorsOf, trustOf } = require('./trust.js')
 
 /** As in undici, in milliseconds. */
 const TIMEOUT = 10_000
@@ -30,6 +30,7 @@ function pinnedConnector(given, options = {}) {
   if (!Number.isFinite(timeout) || timeout < 0) {
     throw argumentError('ERR_INVALID_ARG_VALUE', `timeout must be milliseconds, 0 or more, not ${String(timeout)}`)
   }
+  trustOf({ trust, ca: connect.ca })
   // What `ProxyAgent` takes for a connector of its own making, which cannot do without a trusted certificate.
   const settings = tlsOptions(pins, connect)
   const { checkServerIdentity: users, ...tlsSettings } = connect
@@ -70,7 +71,7 @@ function pinnedConnector(given, options = {}) {
         host: hostname,
         port: Number(port) || 443,
         servername,
-        localAddress: localAddress ?? undefined,
+        localAddress: localAddress ?? tlsSettings.localAddress,
         ALPNProtocols: allowH2 ? ['http/1.1', 'h2'] : ['http/1.1'],
         socket: httpSocket
       })

@@ -5,7 +5,6 @@ const { syncBuiltinESMExports } = require('node:module')
 const tls = require('node:tls')
 const { pinBare } = require('./bare.js')
 const { PinnedConnection, kPinOnly, refuseUnsafe, refused, target } = require('./connection.js')
-const { tellRefused } = require('./diagnostics.js')
 const { fromFailure } = require('./errors.js')
 const { Identity, collect, guarded } = require('./identity.js')
 const { anchorsOf, contexts } = require('./trust.js')
@@ -13,6 +12,9 @@ const { anchorsOf, contexts } = require('./trust.js')
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
 
 const { TLSSocket, connect: nodeConnect, createSecureContext } = tls
+
+/** Of `node:tls`; not declared any more. @type {string} */
+const OLDER_NAME = '_tls_wrap'
 
 /**
  * @param {Pins} pins
@@ -109,7 +111,23 @@ function pinEverywhere(pins, warn) {
       return createSecurePair(...args)
     }
   }
+  replaceOlderName()
   syncBuiltinESMExports()
+}
+
+/** Node's older name of the module has functions of its own, and warns of itself. */
+function replaceOlderName() {
+  const { noDeprecation } = process
+  // With the flag of that name it is read-only.
+  if (!noDeprecation) process.noDeprecation = true
+  try {
+    const { connect, TLSSocket: Socket } = tls
+    Object.assign(require(OLDER_NAME), { connect, TLSSocket: Socket })
+  } catch {
+    // It is gone.
+  } finally {
+    if (!noDeprecation) process.noDeprecation = noDeprecation
+  }
 }
 
 /** @param {any} options */
@@ -172,7 +190,6 @@ function portIn({ port, socket }) {
  * @param {{ socket?: import('node:net').Socket }} options
  */
 function refuse(error, { socket }) {
-  tellRefused('register', error)
   return refused(/** @type {Error} */ (error), socket)
 }
 

@@ -38,7 +38,11 @@ function pinWorkers(policy) {
         // Some of what this process was started with is for processes only; Node does not hand that down either.
         const invalid = options?.execArgv ? [] : flagsIn(error)
         if (invalid.length === 0) throw error
-        return make(args.filter(flag => !invalid.includes(flag)))
+        // With their values, where those are arguments of their own.
+        const isInvalid = (/** @type {string} */ arg) => invalid.includes(arg)
+        return make(
+          args.filter((arg, at) => !isInvalid(arg) && (arg.startsWith('-') || !isInvalid(args[at - 1] ?? '')))
+        )
       }
     }
   })
@@ -88,6 +92,9 @@ function stop(why) {
   } finally {
     process.exit(1)
   }
+  // Somebody has put another function in its place.
+  // @ts-expect-error Not declared.
+  process.reallyExit(1)
   throw new Error(why)
 }
 
@@ -108,9 +115,11 @@ function report({ reason, host, port, path: steps }) {
     expired: 'has an entry that has expired',
     mismatch: 'does not match its pins'
   }
+  const name = host.includes(':') ? `[${host}]` : host
+  const pattern = port === null || port === 443 ? name : `${name}:${port}`
   const pinsNeeded = JSON.stringify(steps.slice(0, 2).map(({ spkiPin }) => spkiPin))
   warn(
-    `${host}:${port} ${why[reason]} in the policy and was connected to all the same. What it showed of itself, to be ` +
-      `compared with another source: ${JSON.stringify(host)}: ${pinsNeeded}`
+    `${pattern} ${why[reason]} in the policy and was connected to all the same. What it showed of itself, to be ` +
+      `compared with another source: ${JSON.stringify(pattern)}: ${pinsNeeded}`
   )
 }
