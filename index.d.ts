@@ -467,8 +467,8 @@ export class PinnedAgent extends Agent {
       /** As in {@link ClientOptions}: with `pin-only` the pins are the only trust, for self-signed servers. */
       trust?: 'ca' | 'pin-only'
       /**
-       * An agent that makes the connection below TLS: one of `https-proxy-agent`, `socks-proxy-agent` or any other that is
-       * built on `agent-base`. Its own TLS options are for the proxy.
+       * Makes the connection below TLS: an `HttpsProxyAgent` of https-proxy-agent or a `SocksProxyAgent` of
+       * socks-proxy-agent. Its own TLS options are for the proxy.
        */
       proxyAgent?: object
     }
@@ -506,7 +506,7 @@ export interface ConnectorRequest {
  */
 export function pinnedConnector(
   pins: Pins,
-  options?: Omit<TlsOptionsInput, 'port'> & { timeout?: number; allowH2?: boolean }
+  options?: Omit<TlsOptionsInput, 'host' | 'port'> & { timeout?: number; allowH2?: boolean }
 ): ((
   request: ConnectorRequest,
   callback: (...args: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void

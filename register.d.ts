@@ -12,7 +12,6 @@
  * once, as a warning of the process and on the channel `tls-pinning:report`, with the pins that it would need.
  *
  * Load it before anything else: who has taken `tls.connect` out of its module before keeps the old one. It does not reach
- * `new tls.TLSSocket(…)`, which it warns about, other native TLS clients and child processes, for which it has to stand in
- * `NODE_OPTIONS`.
+ * other native TLS clients, and child processes unless it stands in `NODE_OPTIONS`.
  */
 export {}

@@ -74,9 +74,13 @@ class PinnedAgent extends https.Agent {
   createConnection(options, callback) {
     if (!this.#proxyAgent) return this.#connect(options)
     if (!callback) throw unsafe('a connection through a proxy is handed over later, and needs a callback')
-    const release = reserve(this, options._agentKey)
+    const [place, release] = reserve(this, options._agentKey)
     tunnel(this.#proxyAgent, options)
-      .then(socket => this.#connect(socket ? { ...options, socket } : options), refused)
+      .then(socket => {
+        // By `agent.destroy()`.
+        if (place.destroyed) return refused(new Error('the agent was destroyed'), socket)
+        return this.#connect(socket ? { ...options, socket } : options)
+      }, refused)
       .then(socket => {
         release()
         callback(null, socket)
@@ -131,17 +135,19 @@ class PinnedAgent extends https.Agent {
  * A place among the connections of a pool, for Node counts only those that have been handed over.
  * @param {any} agent
  * @param {string} name
+ * @returns {[place: net.Socket, release: () => void]}
  */
 function reserve(agent, name) {
   const place = new net.Socket()
   agent.sockets[name] ??= []
   agent.sockets[name].push(place)
   agent.totalSocketCount += 1
-  return () => {
+  const release = () => {
     const sockets = agent.sockets[name]
     sockets?.splice(sockets.indexOf(place), 1)
     agent.totalSocketCount -= 1
   }
+  return [place, release]
 }
 
 /**
@@ -157,8 +163,6 @@ async function tunnel(agent, options) {
   const events = new EventEmitter()
   const { checkServerIdentity: _, ...rest } = options
   const socket = await connect.call(agent, events, { ...rest, secureEndpoint: false })
-  // proxy-agent answers with the agent that the host's proxy needs.
-  if (typeof socket.addRequest === 'function') return tunnel(socket, options)
   if (socket.writable) return socket
   socket.destroy()
   throw fromFailure({

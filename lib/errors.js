@@ -56,7 +56,8 @@ class PinPolicyError extends TlsPinningError {
   /** @param {Failure} failure */
   constructor(failure) {
     // In the message too: some clients put a code of their own in the place of an error's.
-    super({ ...failure, message: `${failure.code}: ${failure.message}` })
+    const { code, message } = failure
+    super({ ...failure, message: code.startsWith('ERR_TLS_PIN_') ? `${code}: ${message}` : message })
   }
 }
 

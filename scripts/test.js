@@ -9,19 +9,28 @@ const path = require('node:path')
 
 const LEAST = 8
 /** Folders of suites that need more, and have scripts of their own. */
-const APART = ['external', 'clients']
+const APART = ['external']
 
 const folder = path.join(__dirname, '..', '__test__')
 const names = process.argv.slice(2)
-const suites = fs
-  .readdirSync(folder, { recursive: true, encoding: 'utf8' })
-  .filter(file => /\.test\.m?js$/.test(file) && !file.includes('node_modules'))
+const suites = suitesIn('')
   .filter(file =>
-    names.length === 0
-      ? !APART.includes(file.split(path.sep)[0])
-      : names.some(name => path.basename(file).startsWith(name))
+    names.length === 0 ? !APART.includes(path.dirname(file)) : names.some(name => path.basename(file).startsWith(name))
   )
   .sort()
+
+/**
+ * Not `readdirSync` with `recursive`: it follows links, and an installed package may be linked to the one it is in.
+ * @param {string} inside
+ * @returns {string[]}
+ */
+function suitesIn(inside) {
+  return fs.readdirSync(path.join(folder, inside), { withFileTypes: true }).flatMap(entry => {
+    const file = path.join(inside, entry.name)
+    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : suitesIn(file)
+    return /\.test\.m?js$/.test(entry.name) ? [file] : []
+  })
+}
 
 if (suites.length < (names.length === 0 ? LEAST : 1)) {
   console.error(`only ${suites.length} suites found in ${folder}`)

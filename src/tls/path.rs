@@ -132,7 +132,7 @@ impl PathVerifier {
             if self.max_intermediates.is_some_and(|most| below > most) {
                 return Err(webpki::Error::MaximumPathDepthExceeded);
             }
-            store.check_issuer(path.anchor(), below, now)?;
+            store.check_issuer(path.anchor(), &path.end_entity().der(), below, now)?;
             if !self.crls.is_empty() {
                 store.check_signs_crls(path.anchor())?;
             }

@@ -28,11 +28,12 @@ struct Certificate {
 }
 
 /// What an anchor's own certificate says of its use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Limits {
     not_before: i64,
     not_after: i64,
     path_length: Option<usize>,
+    is_issuer: Result<(), webpki::Error>,
 }
 
 impl TrustStore {
@@ -85,13 +86,15 @@ impl TrustStore {
 
     /// Whether the anchor may issue, now and with so many CAs below it, which webpki does not ask: it takes an anchor's
     /// word for nothing but its name constraints. Here it is held to its certificate as an intermediate is (RFC 5280,
-    /// 6.1.4 (k) to (n)), except that it need not have `basicConstraints`: old roots have not.
+    /// 6.1.4 (k) to (n)), except that it need not have `basicConstraints`: old roots have not. A self-signed certificate
+    /// that is trusted as it is, `own`, issues nothing but itself.
     ///
     /// # Errors
     /// webpki's own errors for an intermediate.
     pub fn check_issuer(
         &self,
         anchor: &TrustAnchor<'_>,
+        own: &CertificateDer<'_>,
         below: usize,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
@@ -108,6 +111,10 @@ impl TrustStore {
             let not_before = unix(limits.not_before);
             return Err(webpki::Error::CertNotValidYet { time: now, not_before });
         }
+        if certificate.der == *own {
+            return Ok(());
+        }
+        limits.is_issuer?;
         if limits.path_length.is_some_and(|most| below > most) {
             return Err(webpki::Error::PathLenConstraintViolated);
         }
@@ -164,14 +171,15 @@ fn limits(der: &[u8]) -> Result<Limits, webpki::Error> {
     let constraints = certificate.basic_constraints().map_err(bad)?.map(|found| found.value);
     let usage = certificate.key_usage().map_err(bad)?;
     let purpose = certificate.extended_key_usage().map_err(bad)?.map(|found| found.value);
-    if constraints.is_some_and(|constraints| !constraints.ca)
+    let is_issuer = if constraints.is_some_and(|constraints| !constraints.ca)
         || usage.is_some_and(|usage| !usage.value.key_cert_sign())
     {
-        return Err(webpki::Error::EndEntityUsedAsCa);
-    }
-    if purpose.is_some_and(|purpose| !purpose.server_auth && !purpose.any) {
-        return Err(webpki::Error::EmptyEkuExtension);
-    }
+        Err(webpki::Error::EndEntityUsedAsCa)
+    } else if purpose.is_some_and(|purpose| !purpose.server_auth && !purpose.any) {
+        Err(webpki::Error::EmptyEkuExtension)
+    } else {
+        Ok(())
+    };
     let validity = certificate.validity();
     Ok(Limits {
         not_before: validity.not_before.timestamp(),
@@ -179,6 +187,7 @@ fn limits(der: &[u8]) -> Result<Limits, webpki::Error> {
         path_length: constraints
             .and_then(|constraints| constraints.path_len_constraint)
             .map(|most| most as usize),
+        is_issuer,
     })
 }
 
