@@ -163,6 +163,8 @@ async function tunnel(agent, options) {
   const events = new EventEmitter()
   const { checkServerIdentity: _, ...rest } = options
   const socket = await connect.call(agent, events, { ...rest, secureEndpoint: false })
+  // Some answer with another agent, which has the proxy for this host.
+  if (typeof socket.addRequest === 'function') return tunnel(socket, options)
   if (socket.writable) return socket
   socket.destroy()
   throw fromFailure({
