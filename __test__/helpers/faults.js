@@ -180,6 +180,8 @@ async function halfHandshake(options, act) {
   const server = await rawServer(async client => {
     const upstream = net.connect(real.port, real.host)
     server.track(upstream)
+    // A client that has gone before its first record would leave it open.
+    client.once('close', () => upstream.destroy())
     upstream.write(await firstRecord(client))
     const serverHello = await firstRecord(upstream)
     upstream.destroy()
