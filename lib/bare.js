@@ -2,8 +2,9 @@
 // A TLS client made by `new tls.TLSSocket(…)`, without tls.connect: nobody verifies its server but its owner, when it says
 // `secure`, and what is written before leaves with the handshake.
 
-const { gate, refuseUnsafe } = require('./connection.js')
+const { refuseUnsafe } = require('./connection.js')
 const { fromFailure } = require('./errors.js')
+const { gate } = require('./gate.js')
 const { guarded } = require('./identity.js')
 
 /** @typedef {InstanceType<typeof import('./connection.js').PinnedConnection>} Connection */

@@ -4,8 +4,9 @@
 const { syncBuiltinESMExports } = require('node:module')
 const tls = require('node:tls')
 const { pinBare } = require('./bare.js')
-const { PinnedConnection, kPinOnly, refuseUnsafe, refused, target } = require('./connection.js')
+const { PinnedConnection, kPinOnly, refuseUnsafe, target } = require('./connection.js')
 const { fromFailure } = require('./errors.js')
+const { refused } = require('./gate.js')
 const { Identity, collect, guarded } = require('./identity.js')
 const { anchorsOf, contexts } = require('./trust.js')
 
