@@ -4,9 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use data_encoding::HEXUPPER;
 use sha2::{Digest as _, Sha256};
-use x509_parser::asn1_rs::{FromDer as _, Oid, oid};
-use x509_parser::certificate::X509CertificateParser;
-use x509_parser::nom::Parser as _;
+use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid, Tag, oid};
+use x509_parser::certificate::Validity;
 use x509_parser::prelude::{GeneralName, ParsedExtension, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::RSAPublicKey;
 
@@ -76,26 +75,41 @@ impl CertificateInfo {
 ///
 /// The bytes are not exactly one DER certificate.
 pub fn read_certificate(der: &[u8]) -> Result<(X509Certificate<'_>, &[u8]), Invalid> {
-    read_by(&mut X509CertificateParser::new(), der)
-}
-
-/// As [`read_certificate`], with the extensions left unread, which takes most of the time.
-///
-/// # Errors
-///
-/// The bytes are not exactly one DER certificate.
-pub fn read_certificate_head(der: &[u8]) -> Result<(X509Certificate<'_>, &[u8]), Invalid> {
-    read_by(&mut X509CertificateParser::new().with_deep_parse_extensions(false), der)
-}
-
-fn read_by<'a>(
-    parser: &mut X509CertificateParser,
-    der: &'a [u8],
-) -> Result<(X509Certificate<'a>, &'a [u8]), Invalid> {
-    let (rest, certificate) = parser.parse(der).map_err(|_| not_a_certificate())?;
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| not_a_certificate())?;
     let spki = material::whole(&certificate.tbs_certificate.subject_pki);
     let spki = spki.filter(|_| rest.is_empty()).ok_or_else(not_a_certificate)?;
     Ok((certificate, spki))
+}
+
+/// The dates of a certificate, and the raw DER of its `SubjectPublicKeyInfo`, as [`read_certificate`] finds them but
+/// without reading names and extensions, which takes most of the time.
+///
+/// # Errors
+///
+/// The bytes are not a DER certificate as far as that.
+pub fn read_certificate_head(der: &[u8]) -> Result<(Validity, &[u8]), Invalid> {
+    head(der).ok_or_else(not_a_certificate)
+}
+
+fn head(der: &[u8]) -> Option<(Validity, &[u8])> {
+    let (after, certificate) = sequence(der)?;
+    let (_, tbs) = sequence(certificate).filter(|_| after.is_empty())?;
+    // The version, which version 1 leaves out.
+    let (rest, first) = Any::from_der(tbs).ok()?;
+    let rest =
+        if first.class() == Class::ContextSpecific { Any::from_der(rest).ok()?.0 } else { rest };
+    let (rest, _signature) = sequence(rest)?;
+    let (rest, _issuer) = sequence(rest)?;
+    let (rest, validity) = Validity::from_der(rest).ok()?;
+    let (spki, _subject) = sequence(rest)?;
+    let (_, parsed) = SubjectPublicKeyInfo::from_der(spki).ok()?;
+    Some((validity, material::whole(&parsed)?))
+}
+
+/// What follows a SEQUENCE, and what is in it.
+fn sequence(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (rest, any) = Any::from_der(der).ok()?;
+    (any.tag() == Tag::Sequence).then_some((rest, any.data))
 }
 
 fn not_a_certificate() -> Invalid {

@@ -138,3 +138,37 @@ fn garbled_der_is_an_error_or_a_description() {
     assert!(CertificateInfo::from_der(&[der, vec![0]].concat()).is_err());
     assert!(CertificateInfo::from_der(&[]).is_err());
 }
+
+/// Whatever both readers take, they take alike: the pin of a key must not depend on which of them was asked.
+#[test]
+fn the_short_reader_finds_what_the_long_one_finds() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let (validity, spki) = read_certificate_head(&der).unwrap();
+    let (certificate, whole) = read_certificate(&der).unwrap();
+    assert_eq!(spki, whole);
+    assert_eq!(spki, key.subject_public_key_info());
+    assert_eq!(&validity, certificate.validity());
+
+    for length in 0..der.len() {
+        assert!(read_certificate_head(&der[..length]).is_err(), "{length}");
+    }
+    assert!(read_certificate_head(&[der.as_slice(), &[0]].concat()).is_err());
+    let mut alike = 0;
+    for place in 0..der.len() {
+        for bit in 0..8 {
+            let mut changed = der.clone();
+            changed[place] ^= 1 << bit;
+            if let (Ok(short), Ok(long)) =
+                (read_certificate_head(&changed), read_certificate(&changed))
+            {
+                assert_eq!(short.1, long.1, "{place} {bit}");
+                assert_eq!(&short.0, long.0.validity(), "{place} {bit}");
+                alike += 1;
+            }
+        }
+    }
+    assert!(alike > 1000, "{alike}");
+}

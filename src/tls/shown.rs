@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::EndEntityCert;
 use x509_parser::asn1_rs::{Any, FromDer as _};
+use x509_parser::certificate::Validity;
 use x509_parser::prelude::X509Certificate;
 
 use crate::pinning::{
@@ -203,11 +204,11 @@ pub fn own_is_pinned(
     let Ok(Decision::Pinned(entry)) = snapshot.policy.decide(host, port, seconds(now)) else {
         return false;
     };
-    let Ok((certificate, spki)) = read_certificate_head(own) else {
+    let Ok((validity, spki)) = read_certificate_head(own) else {
         return false;
     };
     let own = PathCertificate { spki: Cow::Borrowed(spki), der: Some(Cow::Borrowed(own.as_ref())) };
-    check_dates(&certificate, now).is_ok() && entry.find_leaf(&own).is_some()
+    check_dates(&validity, now).is_ok() && entry.find_leaf(&own).is_some()
 }
 
 /// The server's own certificate. The other stack may read forms that webpki does not (version 1), so it is read
@@ -216,7 +217,7 @@ fn own_step(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<Step, Failure> {
     let malformed =
         |error: Invalid| Failure::new("CERT_REJECTED", Phase::Handshake, error.to_string());
     let (certificate, spki) = read_certificate(leaf).map_err(malformed)?;
-    check_dates(&certificate, now)?;
+    check_dates(certificate.validity(), now)?;
     Ok(as_step(leaf, &certificate, spki))
 }
 
@@ -233,8 +234,8 @@ fn as_step(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>, spki: &[
     }
 }
 
-fn check_dates(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), Failure> {
-    let (validity, now) = (certificate.validity(), seconds(now));
+fn check_dates(validity: &Validity, now: UnixTime) -> Result<(), Failure> {
+    let now = seconds(now);
     if now > validity.not_after.timestamp() {
         return Err(codes::expired());
     }
