@@ -46,6 +46,11 @@ export declare class Port {
   inspect(id: number, host: string, port: number, options: NativeOptions, trust: NativeTrust): void
   /** `wake` is called, at most once per batch, when [`Port::take`] has something to give. */
   constructor(wake: () => void)
+  /**
+   * Lets small exchanges on established connections run on this thread's event loop, which calls `wake` when it has
+   * completions. Without effect where the runtime has no loop for it.
+   */
+  useLoop(wake: () => void): boolean
   /** Starts the requests of one batch. */
   submit(batch: Uint8Array): void
   /** Every completion since the last call: packed frames, then the pieces they refer to. */
@@ -105,6 +110,8 @@ export interface NativeOptions {
   keepAliveTimeout: number
   maxResponseSize: number
   connections: number
+  /** Whether its connections may be waited for on the JavaScript thread's own event loop. */
+  onLoop: boolean
 }
 
 /** Whether the server's own certificate satisfies the pins in force; `false` leaves the question open. */

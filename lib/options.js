@@ -4,6 +4,7 @@
 const crypto = require('node:crypto')
 const { argumentError, isPlain, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
+const { mayUseLoop } = require('./port.js')
 const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
 /** Options of a client, with what holds where they are not given. Times in milliseconds, 0 for no limit. */
@@ -29,6 +30,7 @@ const CLIENT_DEFAULTS = {
   keepAliveTimeout: 4_000,
   maxResponseSize: -1,
   connections: 0,
+  driver: 'auto',
   rejectUnauthorized: true
 }
 
@@ -138,7 +140,8 @@ function nativeOptions(all) {
     bodyTimeout: number(all, 'bodyTimeout', 0),
     keepAliveTimeout: number(all, 'keepAliveTimeout', 0),
     maxResponseSize: number(all, 'maxResponseSize', -1),
-    connections: number(all, 'connections', 0, 65_535)
+    connections: number(all, 'connections', 0, 65_535),
+    onLoop: onLoop(all.driver)
   }
 }
 
@@ -238,6 +241,16 @@ function family(value) {
   throw argumentError(
     'ERR_INVALID_ARG_VALUE',
     `family must be 0, 4 or 6, not ${typeof value === 'number' ? value : kind(value)}`
+  )
+}
+
+/** @param {unknown} value */
+function onLoop(value) {
+  if (value === 'threads') return false
+  if (value === 'auto') return process.env.TLS_PINNING_DRIVER !== 'threads' && mayUseLoop()
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `driver must be 'auto' or 'threads', not ${typeof value === 'string' ? JSON.stringify(value) : kind(value)}`
   )
 }
 

@@ -33,6 +33,15 @@ let waiting = 0
 const keepAlive = setInterval(() => {}, 2 ** 31 - 1)
 keepAlive.unref()
 
+/** @type {boolean | undefined} */
+let hasLoop
+
+/** Whether native code may wait on this thread's event loop: that of Node, and of no runtime that only resembles it. */
+function mayUseLoop() {
+  hasLoop ??= process.versions.bun === undefined && !('Deno' in globalThis) && port.useLoop(deliver)
+  return hasLoop
+}
+
 function hold() {
   if (waiting++ === 0) keepAlive.ref()
 }
@@ -164,4 +173,4 @@ function dispatch(completions) {
   }
 }
 
-module.exports = { port, watchers, register, send, flush, abort, wake, writable, hold, release }
+module.exports = { port, mayUseLoop, watchers, register, send, flush, abort, wake, writable, hold, release }

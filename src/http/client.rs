@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 
 use crate::pinning::{Host, Observer, PinSet};
@@ -15,8 +15,9 @@ use crate::tls::{Failure, Identity, Phase};
 use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
 use super::driver::{Driver, Target, within};
 use super::failure::explain;
+use super::home::Place;
 use super::pool::{Checkout, Lease, Permit, Pool, PoolLimits};
-use super::request::Request;
+use super::request::{Request, RequestBody};
 use super::response::{BodyLimits, Response, ResponseBody};
 
 /// Origins remembered (with their sessions) although no connection to them is left.
@@ -36,6 +37,13 @@ pub struct ClientOptions {
     pub body: BodyLimits,
     pub pool: PoolLimits,
     pub watch: Watch,
+}
+
+/// What came of a request.
+pub enum Outcome<D> {
+    Response(Response<D>),
+    /// There was no idle connection, and none may be made in that place.
+    NoConnection(Request),
 }
 
 /// A client. Cloning it gives another handle on the same pool; the last handle dropped closes it.
@@ -74,10 +82,31 @@ impl<D: Driver> Client<D> {
     /// # Errors
     /// The first thing that failed. Nothing of the request has left the machine unless the phase is `request`.
     pub async fn request(&self, request: Request) -> Result<Response<D>, Failure> {
+        match self.request_at(Place::Native, request).await? {
+            Outcome::Response(response) => Ok(response),
+            Outcome::NoConnection(_) => {
+                Err(Failure::new("ERR_INTERNAL_ASSERTION", Phase::Request, "no connection was made"))
+            }
+        }
+    }
+
+    /// The same where the request is to run. On an event loop no connection is made: without an idle one the request
+    /// comes back.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn request_at(&self, place: Place, request: Request) -> Result<Outcome<D>, Failure> {
         let origin = self.0.origin(&request.target)?;
-        let identity = origin.tls.identity();
-        let (host, port) = (identity.host().to_string(), identity.port());
-        self.0.exchange(&origin, request).await.map_err(|failure| failure.at(&host, port))
+        self.0.exchange(place, &origin, request).await.map_err(|failure| {
+            let identity = origin.tls.identity();
+            failure.at(&identity.host().to_string(), identity.port())
+        })
+    }
+
+    /// Whether [`Self::request_at`] has a connection for an event loop.
+    #[must_use]
+    pub fn has_idle(&self, target: &Target) -> bool {
+        self.0.lock().get(target).is_some_and(|origin| origin.pool.has_idle())
     }
 
     /// Closes idle connections; those in use are closed when their exchange is over.
@@ -92,24 +121,32 @@ impl<D: Driver> Client<D> {
 impl<D: Driver> Inner<D> {
     async fn exchange(
         &self,
+        place: Place,
         origin: &Arc<Origin>,
         request: Request,
-    ) -> Result<Response<D>, Failure> {
+    ) -> Result<Outcome<D>, Failure> {
         // Before a packet leaves: a host that the policy does not allow is not even looked up.
         origin.tls.decide()?;
         let target = request.target;
-        let path = origin_form(request.path);
+        let path = request.path;
         let host = request.headers.get(HOST).cloned();
         let mut message = http::Request::new(request.body);
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
         loop {
-            *message.uri_mut() = path.clone();
-            let (mut lease, fresh) = match origin.pool.checkout().await? {
-                Checkout::Lease(lease) => (lease, false),
-                Checkout::Connect(permit) => (self.connect(&target, origin, permit).await?, true),
+            *message.uri_mut() = Uri::from(path.clone());
+            let (mut lease, fresh) = match place {
+                Place::Loop => match origin.pool.idle() {
+                    Some(lease) => (lease, false),
+                    None => return Ok(Outcome::NoConnection(unsent(target, path, host, message))),
+                },
+                Place::Native => match origin.pool.checkout().await? {
+                    Checkout::Lease(lease) => (lease, false),
+                    Checkout::Connect(permit) => (self.connect(&target, origin, permit).await?, true),
+                },
             };
             let Some(connection) = lease.connection() else { continue };
+            connection.move_to(place);
             let info = Arc::clone(&connection.info);
             // A pooled connection may rest on a looser policy by now, which is reported before it is written to.
             if info.gate.check().is_ok() {
@@ -120,7 +157,9 @@ impl<D: Driver> Inner<D> {
                 Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")
             });
             let mut error = match sent.await? {
-                Ok(response) => return Ok(self.response(origin, response, lease, info)),
+                Ok(response) => {
+                    return Ok(Outcome::Response(self.response(origin, response, lease, info)));
+                }
                 Err(error) => error,
             };
             match error.take_message() {
@@ -235,6 +274,16 @@ impl<D> Drop for Inner<D> {
     }
 }
 
-fn origin_form(path: PathAndQuery) -> Uri {
-    Uri::from(path)
+/// The request as it was before it met a connection.
+fn unsent(
+    target: Target,
+    path: PathAndQuery,
+    host: Option<HeaderValue>,
+    message: http::Request<RequestBody>,
+) -> Request {
+    let (head, body) = message.into_parts();
+    let mut headers = head.headers;
+    headers.remove(HOST);
+    headers.extend(host.map(|host| (HOST, host)));
+    Request { method: head.method, target, path, headers, body }
 }

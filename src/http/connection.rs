@@ -15,6 +15,7 @@ use crate::tls::stream::{Gate, PinnedStream};
 use crate::tls::{Failure, Phase};
 
 use super::driver::{Driver, Spawner, Target, within};
+use super::home::{Home, Place};
 use super::request::RequestBody;
 
 /// HTTP/2 flow-control windows: large enough for a fast link, and so far apart that some bodies which nobody reads
@@ -71,7 +72,7 @@ pub struct Connection {
 
 enum Sender {
     /// With a way to end it in the middle of an upload, which hyper would go on with.
-    Http1(http1::SendRequest<RequestBody>, AbortHandle),
+    Http1(http1::SendRequest<RequestBody>, AbortHandle, Arc<Home>),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -113,15 +114,16 @@ pub async fn connect<D: Driver>(
         }));
         Sender::Http2(sender)
     } else {
+        let home = driver.home(stream.io());
         let (sender, connection) = http1::Builder::new()
             .handshake(stream)
             .await
             .map_err(|error| super::failure::explain(&error, &info, Phase::Request))?;
         let (kill, killed) = AbortHandle::new_pair();
-        driver.execute(Box::pin(async move {
+        home.house(Box::pin(async move {
             let _ = Abortable::new(connection, killed).await;
         }));
-        Sender::Http1(sender, kill)
+        Sender::Http1(sender, kill, home)
     };
     Ok(Connection { info, sender })
 }
@@ -157,7 +159,7 @@ impl Connection {
     #[must_use]
     pub fn usable(&self) -> bool {
         let alive = match &self.sender {
-            Sender::Http1(sender, _) => sender.is_ready(),
+            Sender::Http1(sender, ..) => sender.is_ready(),
             Sender::Http2(sender) => !sender.is_closed(),
         };
         alive && self.info.gate.enforce()
@@ -179,9 +181,16 @@ impl Connection {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// Has the connection live where it is about to be used. One that is multiplexed stays on the native threads.
+    pub fn move_to(&self, place: Place) {
+        if let Sender::Http1(.., home) = &self.sender {
+            home.move_to(place);
+        }
+    }
+
     /// Ends an HTTP/1.1 connection at once, whatever it is doing.
     pub fn kill(self) {
-        if let Sender::Http1(_, kill) = self.sender {
+        if let Sender::Http1(_, kill, _) = self.sender {
             kill.abort();
         }
     }
@@ -189,7 +198,7 @@ impl Connection {
     /// Waits until the last exchange is over and the next may begin.
     pub async fn ready(&mut self) -> bool {
         let ready = match &mut self.sender {
-            Sender::Http1(sender, _) => sender.ready().await,
+            Sender::Http1(sender, ..) => sender.ready().await,
             Sender::Http2(sender) => sender.ready().await,
         };
         ready.is_ok()
@@ -202,7 +211,7 @@ impl Connection {
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match &mut self.sender {
-            Sender::Http1(sender, _) => {
+            Sender::Http1(sender, ..) => {
                 if !request.headers().contains_key(header::HOST)
                     && let Ok(value) = header::HeaderValue::from_str(authority)
                 {

@@ -1,6 +1,8 @@
 //! HTTP/1.1 and HTTP/2 by hyper, over connections that the pins have decided about.
 //!
 //! - [`driver`]: what a connection runs on; [`tokio_driver`]: native threads
+//! - [`home`]: where a connection's task runs, there or on an event loop of somebody else's; [`turns`]: what runs on that
+//!   loop; [`reactor`], [`socket`]: how it waits
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
 //! - [`failure`]: errors of an exchange, as codes
@@ -9,7 +11,15 @@ pub mod client;
 pub mod connection;
 pub mod driver;
 pub mod failure;
+pub mod home;
 pub mod pool;
+#[cfg(unix)]
+pub mod reactor;
+#[cfg(not(unix))]
+#[path = "no_reactor.rs"]
+pub mod reactor;
 pub mod request;
 pub mod response;
+pub mod socket;
 pub mod tokio_driver;
+pub mod turns;

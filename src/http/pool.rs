@@ -126,6 +126,27 @@ impl Pool {
         }
     }
 
+    /// An idle HTTP/1.1 connection.
+    pub fn idle(self: &Arc<Self>) -> Option<Lease> {
+        let mut state = self.lock();
+        self.idle_in(&mut state)
+    }
+
+    /// Whether [`Self::idle`] may have one.
+    pub fn has_idle(&self) -> bool {
+        !self.lock().idle.is_empty()
+    }
+
+    fn idle_in(self: &Arc<Self>, state: &mut State) -> Option<Lease> {
+        while let Some(idle) = state.idle.pop() {
+            if idle.since.elapsed() < self.limits.keep_alive && idle.connection.usable() {
+                return Some(self.lease(idle.connection));
+            }
+            state.live = state.live.saturating_sub(1);
+        }
+        None
+    }
+
     fn at_once(self: &Arc<Self>, state: &mut State) -> Option<Checkout> {
         if state.shared.as_ref().is_some_and(|shared| !shared.connection.usable()) {
             state.shared = None;
@@ -136,11 +157,8 @@ impl Pool {
             shared.streams += 1;
             return Some(Checkout::Lease(self.lease(connection)));
         }
-        while let Some(idle) = state.idle.pop() {
-            if idle.since.elapsed() < self.limits.keep_alive && idle.connection.usable() {
-                return Some(Checkout::Lease(self.lease(idle.connection)));
-            }
-            state.live = state.live.saturating_sub(1);
+        if let Some(lease) = self.idle_in(state) {
+            return Some(Checkout::Lease(lease));
         }
         let undecided = self.may_multiplex && !state.speaks_http1;
         if state.live >= self.limits.connections || (undecided && state.connecting > 0) {

@@ -15,6 +15,7 @@ use crate::tls::{Failure, Phase};
 use super::connection::ConnectionInfo;
 use super::driver::{Driver, within};
 use super::failure::explain;
+use super::home::Place;
 use super::pool::{Lease, Pool};
 
 /// How long a connection may still be sending its request after the response is complete; then it is closed.
@@ -114,6 +115,13 @@ impl<D: Driver> ResponseBody<D> {
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.incoming.is_end_stream()
+    }
+
+    /// Has the rest of the body carried elsewhere.
+    pub fn move_to(&mut self, place: Place) {
+        if let Some(connection) = self.lease.as_mut().and_then(Lease::connection) {
+            connection.move_to(place);
+        }
     }
 
     /// After the end: gives the connection back for the next request.

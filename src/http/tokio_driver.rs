@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,6 @@ use hyper::rt::{Executor, Sleep, Timer};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
@@ -20,6 +20,9 @@ use crate::tls::codes;
 use crate::tls::{Failure, Phase};
 
 use super::driver::{Driver, Target, Task};
+use super::home::Home;
+use super::socket::Socket;
+use super::turns::Turns;
 
 /// The delay before the other address family is tried as well (RFC 8305, 5).
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(250);
@@ -40,28 +43,29 @@ pub enum Family {
     V6,
 }
 
-/// Runs connections on a tokio runtime.
-#[derive(Clone, Debug)]
+/// Runs connections on a tokio runtime, and lets them move to an event loop where there is one.
+#[derive(Clone)]
 pub struct TokioDriver {
     runtime: Handle,
     timer: TokioTimer,
     connector: HttpConnector<Resolver>,
+    turns: Weak<Turns>,
 }
 
 impl TokioDriver {
     #[must_use]
-    pub fn new(runtime: Handle, addresses: Addresses) -> Self {
+    pub fn new(runtime: Handle, addresses: Addresses, turns: Weak<Turns>) -> Self {
         let mut connector = HttpConnector::new_with_resolver(Resolver(addresses.family));
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_happy_eyeballs_timeout(Some(HAPPY_EYEBALLS));
         connector.set_local_address(addresses.local);
-        Self { runtime, timer: TokioTimer::new(), connector }
+        Self { runtime, timer: TokioTimer::new(), connector, turns }
     }
 }
 
 impl Driver for TokioDriver {
-    type Io = TokioIo<TcpStream>;
+    type Io = TokioIo<Socket>;
 
     async fn dial(&self, target: &Target) -> Result<(Self::Io, SocketAddr), Failure> {
         let authority = match &target.host {
@@ -79,7 +83,11 @@ impl Driver for TokioDriver {
             .inner()
             .peer_addr()
             .map_err(|error| codes::from_io(&error, Phase::Connect, "getpeername"))?;
-        Ok((io, remote))
+        Ok((TokioIo::new(Socket::new(io.into_inner())), remote))
+    }
+
+    fn home(&self, io: &Self::Io) -> Arc<Home> {
+        Home::new(Arc::clone(io.inner().seat()), self.runtime.clone(), Weak::clone(&self.turns))
     }
 }
 

@@ -46,6 +46,8 @@ pub struct NativeOptions {
     pub keep_alive_timeout: f64,
     pub max_response_size: f64,
     pub connections: u32,
+    /// Whether its connections may be waited for on the JavaScript thread's own event loop.
+    pub on_loop: bool,
 }
 
 /// A client that lives as long as its JavaScript object.
@@ -67,12 +69,14 @@ impl Port {
         pins: &NativePinSet,
         trust: Option<&NativeTrust>,
     ) -> Result<Either<NativeClient, String>> {
+        let on_loop = options.on_loop;
         let parts = match parts(id, options, pins, trust, self.shared()) {
             Ok(parts) => parts,
             Err(failure) => return Ok(Either::B(failure::to_json(&failure).to_string())),
         };
         let (addresses, options) = parts;
-        let driver = TokioDriver::new(runtime::handle()?, addresses);
+        let turns = if on_loop { self.shared().turns() } else { Weak::new() };
+        let driver = TokioDriver::new(runtime::handle()?, addresses, turns);
         self.shared().add_client(id, Client::new(driver, options));
         Ok(Either::A(NativeClient { id, shared: Arc::downgrade(self.shared()) }))
     }
@@ -88,7 +92,7 @@ impl Port {
         trust: &NativeTrust,
     ) -> Result<()> {
         let shared = Arc::clone(self.shared());
-        let driver = TokioDriver::new(runtime::handle()?, Addresses::default());
+        let driver = TokioDriver::new(runtime::handle()?, Addresses::default(), Weak::new());
         // Here, on JavaScript's thread, to which the bytes in the options belong.
         let look = super::inspect::Look::new(&host, port, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {

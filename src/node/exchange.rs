@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::poll_immediate;
+use futures_util::future::{AbortRegistration, Abortable, poll_immediate};
 use http::HeaderMap;
 use hyper::ext::ReasonPhrase;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::http::client::Client;
+use crate::http::client::{Client, Outcome};
 use crate::http::connection::ConnectionInfo;
+use crate::http::driver::Task;
+use crate::http::home::Place;
 use crate::http::request::Request;
 use crate::http::response::{Frame, Response, ResponseBody};
 use crate::http::tokio_driver::TokioDriver;
@@ -20,6 +22,7 @@ use crate::tls::{Failure, Phase};
 
 use super::failure;
 use super::port::Shared;
+use super::runtime;
 use super::wire::{Kind, Packed};
 
 /// A body up to this size that is complete by the time the head is sent comes along with it.
@@ -28,6 +31,9 @@ const INLINE: usize = 64 * 1024;
 const PIECE: usize = 256 * 1024;
 /// Pieces from this size on are handed over apart from the packed frames, which saves a copy.
 const LARGE: usize = 16 * 1024;
+
+/// The rest of a body that is longer, or of unknown length, is carried by the native threads.
+const BULK: u64 = 256 * 1024;
 
 /// Whose request it is.
 pub struct Exchange {
@@ -47,13 +53,25 @@ impl Drop for Exchange {
     }
 }
 
-/// Runs a request to its end. Dropped, it stops at once and takes its connection with it.
-pub async fn run(exchange: Exchange, client: Client<TokioDriver>, request: Request) {
-    match client.request(request).await {
-        Ok(response) => exchange.answer(response).await,
-        Err(failure) => exchange.shared.fail(exchange.id, &failure),
-    }
-    exchange.shared.finished(exchange.id);
+/// Runs a request to its end. Aborted, it stops at once and takes its connection with it.
+#[must_use]
+pub fn start(
+    place: Place,
+    exchange: Exchange,
+    client: Client<TokioDriver>,
+    request: Request,
+    registration: AbortRegistration,
+) -> Task {
+    let run = async move {
+        match client.request_at(place, request).await {
+            Ok(Outcome::Response(response)) => exchange.answer(place, response).await,
+            Ok(Outcome::NoConnection(request)) => exchange.again(client, request),
+            Err(failure) => exchange.fail(&failure),
+        }
+    };
+    Box::pin(async move {
+        let _ = Abortable::new(run, registration).await;
+    })
 }
 
 /// How much of the body has been read.
@@ -65,12 +83,25 @@ struct Gathered {
 }
 
 impl Exchange {
-    async fn answer(&self, response: Response<TokioDriver>) {
+    /// On the native threads, where a connection can be made.
+    fn again(self, client: Client<TokioDriver>, request: Request) {
+        let Some(registration) = self.shared.goes_on(self.id) else { return };
+        if let Ok(runtime) = runtime::handle() {
+            runtime.spawn(start(Place::Native, self, client, request, registration));
+        }
+    }
+
+    fn fail(&self, failure: &Failure) {
+        self.shared.fail(self.id, failure);
+        self.shared.finished(self.id);
+    }
+
+    async fn answer(self, place: Place, response: Response<TokioDriver>) {
         let Response { head, mut body, connection } = response;
         announce(&self.shared, self.client, &connection);
         let mut gathered = Gathered::default();
         if let Err(failure) = gathered.what_is_here(&mut body, INLINE) {
-            return self.shared.fail(self.id, &located(failure, &connection));
+            return self.fail(&located(failure, &connection));
         }
         let end = gathered.end;
         let mut body = Some(body);
@@ -103,8 +134,28 @@ impl Exchange {
         if let Some(release) = release {
             release.await;
         }
-        if let Some(body) = body {
+        match body {
+            Some(body) if place == Place::Loop && body.announced().is_none_or(|left| left > BULK) => {
+                self.carry(body, connection);
+            }
+            Some(body) => {
+                self.stream(body, &connection).await;
+                self.shared.finished(self.id);
+            }
+            None => self.shared.finished(self.id),
+        }
+    }
+
+    /// The rest of a body on the native threads.
+    fn carry(self, mut body: ResponseBody<TokioDriver>, connection: Arc<ConnectionInfo>) {
+        let Some(registration) = self.shared.goes_on(self.id) else { return };
+        body.move_to(Place::Native);
+        let stream = async move {
             self.stream(body, &connection).await;
+            self.shared.finished(self.id);
+        };
+        if let Ok(runtime) = runtime::handle() {
+            runtime.spawn(Abortable::new(stream, registration));
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`client`], [`exchange`]: a client's options, one request under way
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
 //! - [`identity`]: the decision about a connection of Node's own TLS
-//! - [`failure`]: errors as data; [`runtime`]: the native threads
+//! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
 
 pub mod client;
 pub mod exchange;
@@ -15,4 +15,9 @@ pub mod pins;
 pub mod port;
 pub mod runtime;
 pub mod trust;
+#[cfg(unix)]
+pub mod uv;
+#[cfg(not(unix))]
+#[path = "no_uv.rs"]
+pub mod uv;
 pub mod wire;

@@ -2,10 +2,10 @@
 //! back by the batch, with one wake-up for as many as are ready.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable};
 use napi::Env;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -14,13 +14,17 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::http::client::Client;
-use crate::http::request::{Piece, RequestBody, Upload};
+use crate::http::driver::Task;
+use crate::http::request::{Piece, Request, RequestBody, Upload};
+use crate::http::home::Place;
 use crate::http::tokio_driver::TokioDriver;
+use crate::http::turns::Turns;
 use crate::tls::{Failure, Phase};
 
 use super::exchange::{self, Exchange};
 use super::failure;
 use super::runtime;
+use super::uv;
 use super::wire::{Frames, Kind, Packed, SentBody};
 
 /// Pieces of an upload that wait for the network, at most.
@@ -35,6 +39,8 @@ pub struct Shared {
     queue: Mutex<Queue>,
     exchanges: Mutex<HashMap<u32, Entry>>,
     clients: Mutex<HashMap<u32, Client<TokioDriver>>>,
+    /// What runs on the JavaScript thread's event loop, where it can be used.
+    turns: OnceLock<Arc<Turns>>,
 }
 
 #[derive(Default)]
@@ -75,6 +81,10 @@ impl Shared {
     /// One wake-up costs more than a request, so with several under way it waits for what is about to be
     /// completed too: until the native thread has looked once at all that is ready.
     fn wake(&self) {
+        if self.turns.get().is_some_and(|turns| turns.is_turning()) {
+            // This is the JavaScript thread, which looks when its turn is over.
+            return;
+        }
         let alone = lock(&self.exchanges).len() <= 1;
         match Handle::try_current() {
             Ok(runtime) if !alone => {
@@ -93,6 +103,23 @@ impl Shared {
         self.push(|packed, _| {
             packed.frame(Kind::Failed, id).bytes(text.as_bytes());
         });
+    }
+
+    /// What runs on the JavaScript thread's event loop; nothing, where there is no such thing.
+    pub fn turns(&self) -> Weak<Turns> {
+        self.turns.get().map_or_else(Weak::new, Arc::downgrade)
+    }
+
+    /// Whether JavaScript has to be called for completions.
+    fn is_woken(&self) -> bool {
+        lock(&self.queue).woken
+    }
+
+    /// A new way to abort a request that goes on elsewhere; `None` if it was aborted meanwhile.
+    pub fn goes_on(&self, id: u32) -> Option<AbortRegistration> {
+        let (abort, registration) = AbortHandle::new_pair();
+        lock(&self.exchanges).get_mut(&id)?.abort = abort;
+        Some(registration)
     }
 
     /// Forgets a request that is over.
@@ -158,8 +185,32 @@ impl Port {
                 queue: Mutex::default(),
                 exchanges: Mutex::default(),
                 clients: Mutex::default(),
+                turns: OnceLock::new(),
             }),
         })
+    }
+
+    /// Lets small exchanges on established connections run on this thread's event loop, which calls `wake` when it has
+    /// completions. Without effect where the runtime has no loop for it.
+    #[napi(catch_unwind)]
+    pub fn use_loop(&self, env: Env, wake: Function<'_, (), ()>) -> Result<bool> {
+        if self.shared.turns.get().is_some() {
+            return Ok(true);
+        }
+        let waker = Arc::clone(&self.shared.waker);
+        let Ok(turns) = Turns::new(runtime::handle()?, Box::new(move || call(&waker))) else {
+            return Ok(false);
+        };
+        let turns = Arc::new(turns);
+        let watcher = Box::new(Watcher {
+            shared: Arc::downgrade(&self.shared),
+            turns: Arc::clone(&turns),
+        });
+        if uv::watch(&env, turns.reactor().descriptor(), &wake, watcher).is_err() {
+            return Ok(false);
+        }
+        let _ = self.shared.turns.set(turns);
+        Ok(true)
     }
 
     /// Starts the requests of one batch.
@@ -182,12 +233,13 @@ impl Port {
                     continue;
                 }
             };
+            let small = matches!(sent, SentBody::Inline);
             let (upload, request) = match sent {
                 SentBody::Inline => (None, request),
                 SentBody::Streamed(length) => {
                     let (sender, pieces) = mpsc::channel(UPLOAD_PIECES);
                     let body = RequestBody::Stream(Upload::new(pieces, length));
-                    (Some(sender), crate::http::request::Request { body, ..request })
+                    (Some(sender), Request { body, ..request })
                 }
             };
             let (abort, registration) = AbortHandle::new_pair();
@@ -200,14 +252,20 @@ impl Port {
                 client: frame.client,
                 wanted,
             };
-            let run = exchange::run(exchange, client, request);
-            work.push(Box::pin(Abortable::new(run, registration)));
+            work.push(Work { exchange, client, request, small, registration });
+        }
+        if let Some(turns) = self.for_loop(&work) {
+            let work = work.into_iter().map(|work| work.start(Place::Loop));
+            work.for_each(|exchange| turns.start(exchange));
+            if self.shared.is_woken() {
+                call(&self.shared.waker);
+            }
+            return Ok(());
         }
         let runtime = runtime::handle()?;
+        let mut work: Vec<_> = work.into_iter().map(|work| work.start(Place::Native)).collect();
         if work.len() <= 1 {
-            for exchange in work {
-                runtime.spawn(exchange);
-            }
+            work.drain(..).for_each(|exchange| drop(runtime.spawn(exchange)));
             return Ok(());
         }
         // One task is handed to the native thread; it starts the others there, which costs no wake-up.
@@ -224,6 +282,9 @@ impl Port {
     /// Every completion since the last call: packed frames, then the pieces they refer to.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
+        if let Some(turns) = self.shared.turns.get() {
+            turns.turn_if_asked();
+        }
         let queue = std::mem::take(&mut *lock(&self.shared.queue));
         if queue.packed.is_empty() {
             return Ok(Vec::new());
@@ -291,9 +352,53 @@ impl Port {
 }
 
 impl Port {
+    /// The event loop, if it is the place for this batch: a request that is alone and finds a connection. Several are
+    /// done side by side on the native threads, and the JavaScript thread stays free.
+    fn for_loop(&self, work: &[Work]) -> Option<&Arc<Turns>> {
+        let [alone] = work else { return None };
+        let turns = self.shared.turns.get()?;
+        let fits = alone.small
+            && alone.client.has_idle(&alone.request.target)
+            && lock(&self.shared.exchanges).len() == 1;
+        fits.then_some(turns)
+    }
+
     #[must_use]
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+/// A request of a batch.
+struct Work {
+    exchange: Exchange,
+    client: Client<TokioDriver>,
+    request: Request,
+    /// Its body, if any, is here.
+    small: bool,
+    registration: AbortRegistration,
+}
+
+impl Work {
+    fn start(self, place: Place) -> Task {
+        exchange::start(place, self.exchange, self.client, self.request, self.registration)
+    }
+}
+
+/// What the event loop calls.
+struct Watcher {
+    shared: Weak<Shared>,
+    turns: Arc<Turns>,
+}
+
+impl uv::Watcher for Watcher {
+    fn ready(&self) -> bool {
+        self.turns.turn();
+        self.shared.upgrade().is_some_and(|shared| shared.is_woken())
+    }
+
+    fn end(&self) {
+        self.turns.close();
     }
 }
 

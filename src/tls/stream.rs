@@ -136,6 +136,12 @@ impl<IO> PinnedStream<IO> {
         &self.gate
     }
 
+    /// What the records are carried by.
+    #[must_use]
+    pub fn io(&self) -> &IO {
+        self.stream.inner().get_ref().0.inner()
+    }
+
     fn allowed(&self) -> io::Result<()> {
         self.gate.check().map_err(io::Error::other)
     }
