@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,14 +21,25 @@ const EVENTS: usize = 64;
 pub struct Reactor {
     poll: Mutex<(mio::Poll, Events)>,
     registry: Registry,
-    waiting: Mutex<HashMap<usize, Arc<Wakers>>>,
+    waiting: Mutex<HashMap<usize, Arc<Both>>>,
     next: AtomicUsize,
 }
 
+/// The two directions of a socket.
 #[derive(Default)]
-struct Wakers {
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+struct Both {
+    read: Readiness,
+    write: Readiness,
+}
+
+/// What is known without asking the system, and who waits for more.
+#[derive(Default)]
+struct Readiness {
+    /// Nothing is to be had before the next event.
+    drained: AtomicBool,
+    /// The other side has ended this direction, of which no further event tells.
+    ended: AtomicBool,
+    waker: AtomicWaker,
 }
 
 /// A socket of a reactor.
@@ -40,7 +51,7 @@ pub struct Waited {
 
 struct Registration {
     reactor: Arc<Reactor>,
-    wakers: Arc<Wakers>,
+    both: Arc<Both>,
     descriptor: RawFd,
     token: usize,
 }
@@ -71,12 +82,12 @@ impl Reactor {
     /// When the system cannot watch it.
     pub fn add(self: &Arc<Self>, stream: TcpStream) -> io::Result<Waited> {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
-        let wakers = Arc::<Wakers>::default();
+        let both = Arc::<Both>::default();
         let descriptor = stream.as_raw_fd();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        lock(&self.waiting).insert(token, Arc::clone(&wakers));
+        lock(&self.waiting).insert(token, Arc::clone(&both));
         let reactor = Arc::clone(self);
-        let registration = Registration { reactor, wakers, descriptor, token };
+        let registration = Registration { reactor, both, descriptor, token };
         self.registry.register(&mut SourceFd(&descriptor), Token(token), interest)?;
         Ok(Waited { registration, stream })
     }
@@ -95,13 +106,10 @@ impl Reactor {
             let mut seen = 0;
             for event in &*events {
                 seen += 1;
-                let Some(wakers) = waiting.get(&event.token().0) else { continue };
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    wakers.reader.wake();
-                }
-                if event.is_writable() || event.is_write_closed() || event.is_error() {
-                    wakers.writer.wake();
-                }
+                let Some(both) = waiting.get(&event.token().0) else { continue };
+                let failed = event.is_error();
+                both.read.event(event.is_readable(), event.is_read_closed() || failed);
+                both.write.event(event.is_writable(), event.is_write_closed() || failed);
             }
             if seen < EVENTS {
                 return;
@@ -111,10 +119,9 @@ impl Reactor {
 }
 
 impl Waited {
-    /// Reads what is here. The system tells of new readiness only once, so the waker is in place before it is asked.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.registration.wakers.reader.register(cx.waker());
-        attempt(|| (&self.stream).read(into))
+        let most = into.len();
+        self.registration.both.read.attempt(cx, most, || (&self.stream).read(into))
     }
 
     pub fn poll_write(
@@ -122,8 +129,8 @@ impl Waited {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.registration.wakers.writer.register(cx.waker());
-        attempt(|| (&self.stream).write_vectored(slices))
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        self.registration.both.write.attempt(cx, most, || (&self.stream).write_vectored(slices))
     }
 
     pub fn shutdown(&self) -> io::Result<()> {
@@ -139,12 +146,44 @@ impl Waited {
     }
 }
 
-fn attempt<T>(mut work: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
-    loop {
-        match work() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-            result => return Poll::Ready(result),
+impl Readiness {
+    fn event(&self, ready: bool, ended: bool) {
+        if ended {
+            self.ended.store(true, Ordering::Release);
+        }
+        if ready || ended {
+            self.drained.store(false, Ordering::Release);
+            self.waker.wake();
+        }
+    }
+
+    /// Does what can be done without waiting, of which `most` bytes would be all.
+    fn attempt(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        mut work: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        // The system tells of new readiness only once, so the waker is in place before it is asked.
+        self.waker.register(cx.waker());
+        if self.drained.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        loop {
+            match work() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained.store(true, Ordering::Release);
+                    return Poll::Pending;
+                }
+                Ok(done) => {
+                    // Less than there was room for: the system has nothing left, and says when it has.
+                    let all = done == most || self.ended.load(Ordering::Acquire);
+                    self.drained.store(!all, Ordering::Release);
+                    return Poll::Ready(Ok(done));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
     }
 }

@@ -76,7 +76,7 @@ impl Turns {
     /// Adds a task and runs it as far as it comes, on the loop's thread.
     pub fn start(&self, task: Task) {
         self.put(task);
-        self.turn();
+        self.run(false);
     }
 
     fn put(&self, task: Task) {
@@ -89,6 +89,10 @@ impl Turns {
 
     /// Runs what is ready, on the loop's thread.
     pub fn turn(&self) {
+        self.run(true);
+    }
+
+    fn run(&self, look: bool) {
         // Within a turn there is no other.
         let Ok(mut tasks) = self.tasks.try_lock() else { return };
         let _inside = self.runtime.enter();
@@ -96,7 +100,9 @@ impl Turns {
         self.bell.turning.store(true, Ordering::Relaxed);
         // Before anything is looked at, so that what is woken from now on asks for another turn.
         self.bell.rung.store(false, Ordering::SeqCst);
-        self.reactor.collect();
+        if look {
+            self.reactor.collect();
+        }
         let mut done = false;
         for _ in 0..ROUNDS {
             self.bell.again.store(false, Ordering::Relaxed);
