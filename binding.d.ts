@@ -51,8 +51,11 @@ export declare class Port {
    * completions. Without effect where the runtime has no loop for it.
    */
   useLoop(wake: () => void): boolean
-  /** Starts the requests of one batch. */
-  submit(batch: Uint8Array): void
+  /**
+   * Starts the requests of one batch. With `linger` it may wait a moment for an answer; then it says whether there is
+   * one to take.
+   */
+  submit(batch: Uint8Array, linger: boolean): boolean
   /** Every completion since the last call: packed frames, then the pieces they refer to. */
   take(): Array<Buffer>
   /** Asks for more of a response's body. */

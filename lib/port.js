@@ -73,12 +73,18 @@ function send(id, client, target, method, headers, body) {
   if (scheduled) return
   scheduled = true
   // After the microtasks: a batch of answers makes a batch of next requests.
-  process.nextTick(flush)
+  process.nextTick(flushAndLinger)
 }
 
 function flush() {
   scheduled = false
-  if (!batch.isEmpty) port.submit(batch.take())
+  if (!batch.isEmpty) port.submit(batch.take(), false)
+}
+
+/** Where nobody's code is waiting for it to return, an answer that comes at once can be taken at once. */
+function flushAndLinger() {
+  scheduled = false
+  if (!batch.isEmpty && port.submit(batch.take(), true)) deliver()
 }
 
 /**

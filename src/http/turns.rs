@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use futures_util::FutureExt as _;
@@ -18,6 +19,13 @@ use super::reactor::Reactor;
 /// How often a turn looks again for tasks that became ready in it, before the loop's other work has its turn.
 const ROUNDS: usize = 32;
 
+/// For how long an answer is waited for without letting the loop go to sleep: about what sleeping and being woken cost.
+const PATIENCE: Duration = Duration::from_micros(50);
+/// So many answers in a row may be waited for in this way before the loop's other work has its turn.
+const STREAK: u32 = 8;
+/// Where answers take longer, it is tried again once in so many requests.
+const PROBE: u32 = 64;
+
 /// The futures of one event loop's thread.
 pub struct Turns {
     tasks: Mutex<FuturesUnordered<Task>>,
@@ -26,8 +34,18 @@ pub struct Turns {
     reactor: Arc<Reactor>,
     bell: Arc<Bell>,
     waker: Waker,
+    patience: Mutex<Patience>,
     /// For timers, which are the native threads' everywhere.
     runtime: Handle,
+}
+
+/// What is known of how soon answers come.
+#[derive(Default)]
+struct Patience {
+    /// Answers in a row that were waited for.
+    streak: u32,
+    /// Requests since the last answer that came soon enough.
+    missed: u32,
 }
 
 /// Asks for a turn when a task is woken.
@@ -58,6 +76,7 @@ impl Turns {
             reactor: Arc::new(Reactor::new()?),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
+            patience: Mutex::default(),
             runtime,
         })
     }
@@ -119,6 +138,20 @@ impl Turns {
         }
     }
 
+    /// Waits for an answer on the loop's thread as long as it may come at once, which is cheaper than to sleep and be
+    /// woken.
+    pub fn linger(&self, answered: impl Fn() -> bool) {
+        let mut patience = lock(&self.patience);
+        if !patience.is_worth_it() {
+            return;
+        }
+        let start = Instant::now();
+        while !answered() && start.elapsed() < PATIENCE {
+            self.turn();
+        }
+        patience.learn(answered());
+    }
+
     /// As [`Self::turn`], if a task was woken since the last one from elsewhere.
     pub fn turn_if_asked(&self) {
         if self.bell.rung.load(Ordering::SeqCst) {
@@ -137,6 +170,28 @@ impl Turns {
         let waiting = lock(&self.inbox).take();
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         drop((waiting, tasks));
+    }
+}
+
+impl Patience {
+    fn is_worth_it(&mut self) -> bool {
+        if self.streak == STREAK {
+            self.streak = 0;
+            return false;
+        }
+        if self.missed > 1 && !self.missed.is_multiple_of(PROBE) {
+            self.missed = self.missed.wrapping_add(1);
+            return false;
+        }
+        true
+    }
+
+    fn learn(&mut self, in_time: bool) {
+        if in_time {
+            *self = Self { streak: self.streak + 1, missed: 0 };
+        } else {
+            *self = Self { streak: 0, missed: self.missed.wrapping_add(1) };
+        }
     }
 }
 

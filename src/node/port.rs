@@ -213,9 +213,10 @@ impl Port {
         Ok(true)
     }
 
-    /// Starts the requests of one batch.
+    /// Starts the requests of one batch. With `linger` it may wait a moment for an answer; then it says whether there is
+    /// one to take.
     #[napi(catch_unwind)]
-    pub fn submit(&self, batch: Uint8Array) -> Result<()> {
+    pub fn submit(&self, batch: Uint8Array, linger: bool) -> Result<bool> {
         let mut frames = Frames::new(&batch);
         let mut work = Vec::new();
         loop {
@@ -257,16 +258,18 @@ impl Port {
         if let Some(turns) = self.for_loop(&work) {
             let work = work.into_iter().map(|work| work.start(Place::Loop));
             work.for_each(|exchange| turns.start(exchange));
-            if self.shared.is_woken() {
+            if linger {
+                turns.linger(|| self.shared.is_woken());
+            } else if self.shared.is_woken() {
                 call(&self.shared.waker);
             }
-            return Ok(());
+            return Ok(linger && self.shared.is_woken());
         }
         let runtime = runtime::handle()?;
         let mut work: Vec<_> = work.into_iter().map(|work| work.start(Place::Native)).collect();
         if work.len() <= 1 {
             work.drain(..).for_each(|exchange| drop(runtime.spawn(exchange)));
-            return Ok(());
+            return Ok(false);
         }
         // One task is handed to the native thread; it starts the others there, which costs no wake-up.
         runtime.spawn(async move {
@@ -276,7 +279,7 @@ impl Port {
             // tokio runs the task spawned last before all others; requests are to begin in their order.
             tokio::spawn(async {});
         });
-        Ok(())
+        Ok(false)
     }
 
     /// Every completion since the last call: packed frames, then the pieces they refer to.
