@@ -56,10 +56,15 @@ export declare class Port {
    * one to take.
    */
   submit(batch: Uint8Array, linger: boolean): boolean
-  /** Every completion since the last call: packed frames, then the pieces they refer to. */
-  take(): Array<Buffer>
-  /** Asks for more of a response's body. */
-  pull(id: number): void
+  /**
+   * Every completion since the last call, in packed frames. The pieces they refer to are had from [`Port::fill`], until
+   * the next call.
+   */
+  take(): Buffer | null
+  /** Writes a large piece, by its place among those of the last batch, to where JavaScript wants it. */
+  fill(index: number, into: Buffer): void
+  /** Asks for more of a response's body, or for all of it in one piece. */
+  pull(id: number, all: boolean): void
   /** Stops a request, wherever it is: its connection is closed or its stream reset. */
   abort(id: number): void
   /**

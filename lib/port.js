@@ -114,9 +114,9 @@ function wake(id) {
 }
 
 function deliver() {
-  const buffers = port.take()
-  if (buffers.length === 0) return
-  const completions = new Completions(buffers)
+  const packed = port.take()
+  if (packed === null) return
+  const completions = new Completions(packed)
   while (!completions.done) {
     try {
       dispatch(completions)
@@ -146,7 +146,7 @@ function dispatch(completions) {
       const trailers = completions.bytes()
       const apart = completions.u8() === 1
       // A small piece is copied out of the batch, so that what a user keeps is what the user was given.
-      const chunk = apart ? completions.large() : Uint8Array.prototype.slice.call(completions.bytes())
+      const chunk = apart ? large(completions) : Uint8Array.prototype.slice.call(completions.bytes())
       if (last) exchanges.delete(id)
       exchange?.onChunk?.(chunk.length === 0 ? null : chunk, last, trailers)
       break
@@ -170,6 +170,10 @@ function dispatch(completions) {
     case Kind.connectionClosed:
       connections.delete(id)
       break
+    case Kind.more:
+      // In an event of its own, so that others have their turn in between.
+      setImmediate(deliver)
+      break
     case Kind.inspected: {
       const value = completions.json()
       exchanges.delete(id)
@@ -177,6 +181,13 @@ function dispatch(completions) {
       break
     }
   }
+}
+
+/** @param {InstanceType<typeof import('./wire.js').Completions>} completions */
+function large(completions) {
+  const buffer = Buffer.allocUnsafeSlow(completions.u32())
+  port.fill(completions.nextLarge++, buffer)
+  return new Uint8Array(buffer.buffer)
 }
 
 module.exports = { port, mayUseLoop, watchers, register, send, flush, abort, wake, writable, hold, release }

@@ -193,17 +193,21 @@ class Incoming {
   /** Every piece to the end. */
   async all() {
     const chunks = []
-    for (let chunk = await this.next(); chunk; chunk = await this.next()) chunks.push(chunk)
+    for (let chunk = await this.next(true); chunk; chunk = await this.next(true)) chunks.push(chunk)
     return chunks
   }
 
-  /** The next piece; null at the end. @returns {Promise<Uint8Array | null>} */
-  async next() {
+  /**
+   * The next piece; null at the end.
+   * @param {boolean} [all] Rather everything in one piece.
+   * @returns {Promise<Uint8Array | null>}
+   */
+  async next(all = false) {
     this.isRead = true
     const arrived = this.#arrived
     while (arrived.chunks.length === 0 && !arrived.ended) {
       hold()
-      port.pull(arrived.id)
+      port.pull(arrived.id, all)
       await new Promise(resolve => {
         arrived.wake = () => resolve(undefined)
       })
@@ -252,6 +256,7 @@ function toHeaders(packed) {
  * @param {Uint8Array[]} chunks
  */
 function concat(chunks) {
+  if (chunks.length === 1 && chunks[0].byteLength === chunks[0].buffer.byteLength) return chunks[0]
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
   let at = 0
   for (const chunk of chunks) {

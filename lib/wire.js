@@ -3,7 +3,7 @@
 // other side and is changed together with this file.
 
 /** What a completion is; the first byte of its frame. */
-const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7 }
+const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7, more: 9 }
 
 const START = 16 * 1024
 
@@ -102,14 +102,13 @@ class Batch {
 
 /** Reads the frames of one wake-up. */
 class Completions {
-  #large
   #at = 0
-  #nextLarge = 0
+  /** Which of the batch's large pieces the next frame with one refers to. */
+  nextLarge = 0
 
-  /** @param {Buffer[]} buffers The packed frames, then the pieces they refer to. */
-  constructor([packed, ...large]) {
+  /** @param {Buffer} packed */
+  constructor(packed) {
     this.packed = packed
-    this.#large = large
   }
 
   get done() {
@@ -149,11 +148,6 @@ class Completions {
     const at = this.#at
     this.#at = at + 4 + this.packed.readUInt32LE(at)
     return at
-  }
-
-  /** The next piece that came apart from the frames. */
-  large() {
-    return this.#large[this.#nextLarge++]
   }
 }
 

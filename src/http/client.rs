@@ -84,9 +84,11 @@ impl<D: Driver> Client<D> {
     pub async fn request(&self, request: Request) -> Result<Response<D>, Failure> {
         match self.request_at(Place::Native, request).await? {
             Outcome::Response(response) => Ok(response),
-            Outcome::NoConnection(_) => {
-                Err(Failure::new("ERR_INTERNAL_ASSERTION", Phase::Request, "no connection was made"))
-            }
+            Outcome::NoConnection(_) => Err(Failure::new(
+                "ERR_INTERNAL_ASSERTION",
+                Phase::Request,
+                "no connection was made",
+            )),
         }
     }
 
@@ -142,7 +144,9 @@ impl<D: Driver> Inner<D> {
                 },
                 Place::Native => match origin.pool.checkout().await? {
                     Checkout::Lease(lease) => (lease, false),
-                    Checkout::Connect(permit) => (self.connect(&target, origin, permit).await?, true),
+                    Checkout::Connect(permit) => {
+                        (self.connect(&target, origin, permit).await?, true)
+                    }
                 },
             };
             let Some(connection) = lease.connection() else { continue };

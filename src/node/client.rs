@@ -101,7 +101,7 @@ impl Port {
                 Err(failure) => Err(failure),
             };
             match seen {
-                Ok(value) => shared.push(|packed, _| {
+                Ok(value) => shared.push(|packed| {
                     packed.frame(Kind::Inspected, id).bytes(value.to_string().as_bytes());
                 }),
                 Err(failure) => shared.fail(id, &failure),

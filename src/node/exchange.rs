@@ -8,7 +8,6 @@ use futures_util::future::{AbortRegistration, Abortable, poll_immediate};
 use http::HeaderMap;
 use hyper::ext::ReasonPhrase;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::http::client::{Client, Outcome};
 use crate::http::connection::ConnectionInfo;
@@ -21,16 +20,19 @@ use crate::tls::verified::Verified;
 use crate::tls::{Failure, Phase};
 
 use super::failure;
-use super::port::Shared;
+use super::port::{Shared, Wanted};
 use super::runtime;
 use super::wire::{Kind, Packed};
 
-/// A body up to this size that is complete by the time the head is sent comes along with it.
+/// A body up to this size that is complete by the time the head is sent comes along with it. Of one that is not nothing
+/// does, so that who wants all of it gets it in one piece.
 const INLINE: usize = 64 * 1024;
 /// A piece of a body is sent when it has grown to this size, or when nothing more has arrived.
 const PIECE: usize = 256 * 1024;
-/// Pieces from this size on are handed over apart from the packed frames, which saves a copy.
-const LARGE: usize = 16 * 1024;
+/// Who wants all of a body gets it in pieces of this size: one, for most.
+const WHOLE: usize = 8 * 1024 * 1024;
+/// What arrives in smaller parts is copied together: each part kept by itself costs as much as its bytes.
+const PART: usize = 4 * 1024;
 
 /// The rest of a body that is longer, or of unknown length, is carried by the native threads.
 const BULK: u64 = 256 * 1024;
@@ -40,7 +42,7 @@ pub struct Exchange {
     pub shared: Arc<Shared>,
     pub id: u32,
     pub client: u32,
-    pub wanted: Arc<Notify>,
+    pub wanted: Arc<Wanted>,
 }
 
 impl Drop for Exchange {
@@ -77,7 +79,9 @@ pub fn start(
 /// How much of the body has been read.
 #[derive(Default)]
 struct Gathered {
-    data: BytesMut,
+    parts: Vec<Bytes>,
+    small: BytesMut,
+    length: usize,
     trailers: Option<HeaderMap>,
     end: bool,
 }
@@ -118,9 +122,8 @@ impl Exchange {
             || head.status.canonical_reason().unwrap_or_default().as_bytes(),
             ReasonPhrase::as_bytes,
         );
-        let trailers = gathered.trailers.take().unwrap_or_default();
-        let data = gathered.data.split().freeze();
-        self.shared.push(|packed, _| {
+        let (trailers, data) = if end { gathered.split() } else { (HeaderMap::new(), Vec::new()) };
+        self.shared.push(|packed| {
             packed
                 .frame(Kind::Head, self.id)
                 .u32(connection.id)
@@ -128,18 +131,20 @@ impl Exchange {
                 .u8(u8::from(end))
                 .bytes(reason)
                 .headers(&head.headers)
-                .bytes(&data)
+                .all(&data)
                 .headers(&trailers);
         });
         if let Some(release) = release {
             release.await;
         }
         match body {
-            Some(body) if place == Place::Loop && body.announced().is_none_or(|left| left > BULK) => {
-                self.carry(body, connection);
+            Some(body)
+                if place == Place::Loop && body.announced().is_none_or(|left| left > BULK) =>
+            {
+                self.carry(gathered, body, connection);
             }
             Some(body) => {
-                self.stream(body, &connection).await;
+                self.stream(gathered, body, &connection).await;
                 self.shared.finished(self.id);
             }
             None => self.shared.finished(self.id),
@@ -147,11 +152,16 @@ impl Exchange {
     }
 
     /// The rest of a body on the native threads.
-    fn carry(self, mut body: ResponseBody<TokioDriver>, connection: Arc<ConnectionInfo>) {
+    fn carry(
+        self,
+        gathered: Gathered,
+        mut body: ResponseBody<TokioDriver>,
+        connection: Arc<ConnectionInfo>,
+    ) {
         let Some(registration) = self.shared.goes_on(self.id) else { return };
         body.move_to(Place::Native);
         let stream = async move {
-            self.stream(body, &connection).await;
+            self.stream(gathered, body, &connection).await;
             self.shared.finished(self.id);
         };
         if let Ok(runtime) = runtime::handle() {
@@ -160,42 +170,37 @@ impl Exchange {
     }
 
     /// The rest of a body: one piece read ahead, sent when it is asked for.
-    async fn stream(&self, mut body: ResponseBody<TokioDriver>, connection: &ConnectionInfo) {
+    async fn stream(
+        &self,
+        mut gathered: Gathered,
+        mut body: ResponseBody<TokioDriver>,
+        connection: &ConnectionInfo,
+    ) {
         loop {
-            let mut gathered = Gathered::default();
-            let mut result = gathered.at_least_something(&mut body).await;
-            self.wanted.notified().await;
-            if result.is_ok() && !gathered.end {
-                result = gathered.what_is_here(&mut body, PIECE);
+            let mut result = gathered.at_least(1, &mut body).await;
+            let all = self.wanted.more().await;
+            if result.is_ok() {
+                result = match all {
+                    true => gathered.at_least(WHOLE, &mut body).await,
+                    false => gathered.what_is_here(&mut body, PIECE),
+                };
             }
             if let Err(failure) = result {
                 return self.shared.fail(self.id, &located(failure, connection));
             }
-            let Gathered { data, trailers, end } = gathered;
-            let trailers = trailers.unwrap_or_default();
+            let end = gathered.end;
+            let (trailers, data) = gathered.split();
             if end {
                 let mut finish = Box::pin(finish(Some(body)));
                 let released = poll_immediate(&mut finish).await.is_some();
-                self.piece(data.freeze(), true, &trailers);
+                self.shared.piece(self.id, data, true, &trailers);
                 if !released {
                     finish.await;
                 }
                 return;
             }
-            self.piece(data.freeze(), false, &trailers);
+            self.shared.piece(self.id, data, false, &trailers);
         }
-    }
-
-    fn piece(&self, data: Bytes, last: bool, trailers: &HeaderMap) {
-        self.shared.push(|packed, large| {
-            packed.frame(Kind::Chunk, self.id).u8(u8::from(last)).headers(trailers);
-            if data.len() >= LARGE {
-                large.push(data);
-                packed.u8(1);
-            } else {
-                packed.u8(0).bytes(&data);
-            }
-        });
     }
 }
 
@@ -211,7 +216,7 @@ pub fn announce(shared: &Shared, client: u32, connection: &ConnectionInfo) {
         packed.frame(Kind::Connection, client).u32(connection.id).bytes(text.as_bytes());
     };
     if verified.excused.is_some() {
-        shared.push(|packed, _| write(packed));
+        shared.push(write);
     } else {
         shared.push_along(write);
     }
@@ -231,7 +236,7 @@ impl Gathered {
         most: usize,
     ) -> Result<(), Failure> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        while self.data.len() < most && !self.end {
+        while self.length < most && !self.end {
             if body.is_end() {
                 self.end = true;
                 break;
@@ -244,11 +249,13 @@ impl Gathered {
         Ok(())
     }
 
-    async fn at_least_something(
+    /// Reads on until there are so many bytes, or the end.
+    async fn at_least(
         &mut self,
+        least: usize,
         body: &mut ResponseBody<TokioDriver>,
     ) -> Result<(), Failure> {
-        while self.data.is_empty() && !self.end {
+        while self.length < least && !self.end {
             self.add(body.next().await?);
         }
         self.what_is_here(body, PIECE)
@@ -257,9 +264,30 @@ impl Gathered {
     fn add(&mut self, frame: Option<Frame>) {
         match frame {
             None => self.end = true,
-            Some(Frame::Data(data)) => self.data.extend_from_slice(&data),
+            Some(Frame::Data(data)) => {
+                self.length += data.len();
+                if data.len() < PART {
+                    self.small.extend_from_slice(&data);
+                } else {
+                    self.join();
+                    self.parts.push(data);
+                }
+            }
             Some(Frame::Trailers(trailers)) => self.trailers = Some(trailers),
         }
+    }
+
+    fn join(&mut self) {
+        if !self.small.is_empty() {
+            self.parts.push(self.small.split().freeze());
+        }
+    }
+
+    /// What was read, which is then begun anew.
+    fn split(&mut self) -> (HeaderMap, Vec<Bytes>) {
+        self.join();
+        self.length = 0;
+        (self.trailers.take().unwrap_or_default(), std::mem::take(&mut self.parts))
     }
 }
 

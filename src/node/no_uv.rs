@@ -11,11 +11,6 @@ pub trait Watcher {
 
 /// # Errors
 /// Always.
-pub fn watch(
-    _: &Env,
-    _: i32,
-    _: &Function<'_, (), ()>,
-    _: Box<dyn Watcher>,
-) -> Result<()> {
+pub fn watch(_: &Env, _: i32, _: &Function<'_, (), ()>, _: Box<dyn Watcher>) -> Result<()> {
     Err(Error::from_reason("not on this platform"))
 }

@@ -1,11 +1,13 @@
 //! The gate between one JavaScript thread and the native ones: requests come in by the batch, completions go
 //! back by the batch, with one wake-up for as many as are ready.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable};
+use http::HeaderMap;
 use napi::Env;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -15,8 +17,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::http::client::Client;
 use crate::http::driver::Task;
-use crate::http::request::{Piece, Request, RequestBody, Upload};
 use crate::http::home::Place;
+use crate::http::request::{Piece, Request, RequestBody, Upload};
 use crate::http::tokio_driver::TokioDriver;
 use crate::http::turns::Turns;
 use crate::tls::{Failure, Phase};
@@ -29,6 +31,11 @@ use super::wire::{Frames, Kind, Packed, SentBody};
 
 /// Pieces of an upload that wait for the network, at most.
 const UPLOAD_PIECES: usize = 4;
+
+/// Pieces from this size on are handed over apart from the packed frames, which saves a copy.
+const LARGE: usize = 16 * 1024;
+/// Copying more than this for one wake-up would keep the JavaScript thread from its other work.
+const BATCH: usize = 1024 * 1024;
 
 /// Wakes the JavaScript thread; it does not keep the process alive.
 type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -47,26 +54,89 @@ pub struct Shared {
 struct Queue {
     packed: Packed,
     /// Pieces too large to be packed, in the order in which the frames refer to them.
-    large: Vec<Bytes>,
+    large: Vec<Vec<Bytes>>,
+    /// The bytes in them.
+    size: usize,
+    /// Those that are to wait for the next batch.
+    later: VecDeque<(Packed, Vec<Bytes>)>,
     woken: bool,
+}
+
+/// What JavaScript wants of a response's body.
+#[derive(Default)]
+pub struct Wanted {
+    more: Notify,
+    all: AtomicBool,
+}
+
+impl Wanted {
+    /// Waits until it wants more; whether that is all there is.
+    pub async fn more(&self) -> bool {
+        self.more.notified().await;
+        self.all.load(Ordering::Acquire)
+    }
 }
 
 /// A request under way.
 struct Entry {
     abort: AbortHandle,
-    /// JavaScript wants more of the response's body.
-    wanted: Arc<Notify>,
+    wanted: Arc<Wanted>,
     upload: Option<mpsc::Sender<Piece>>,
+}
+
+impl Queue {
+    /// Takes in what was to wait, as far as there is room.
+    fn admit(&mut self) {
+        while self.size < BATCH
+            && let Some((frame, data)) = self.later.pop_front()
+        {
+            self.packed.append(&frame);
+            self.size += data.iter().map(Bytes::len).sum::<usize>();
+            self.large.push(data);
+        }
+    }
+
+    /// The next batch, which says if there is another after it.
+    fn next(&mut self) -> (Packed, Vec<Vec<Bytes>>) {
+        let (mut packed, large) =
+            (std::mem::take(&mut self.packed), std::mem::take(&mut self.large));
+        self.size = 0;
+        self.admit();
+        self.woken = !self.large.is_empty();
+        if self.woken {
+            packed.frame(Kind::More, 0);
+        }
+        (packed, large)
+    }
 }
 
 impl Shared {
     /// Adds a completion and makes sure that JavaScript will come for it.
-    pub fn push(&self, write: impl FnOnce(&mut Packed, &mut Vec<Bytes>)) {
+    pub fn push(&self, write: impl FnOnce(&mut Packed)) {
+        self.add(|queue| write(&mut queue.packed));
+    }
+
+    /// Adds a piece of a body.
+    pub fn piece(&self, id: u32, data: Vec<Bytes>, last: bool, trailers: &HeaderMap) {
+        let length = data.iter().map(Bytes::len).sum::<usize>();
+        let mut frame = Packed::default();
+        frame.frame(Kind::Chunk, id).u8(u8::from(last)).headers(trailers);
+        if length < LARGE {
+            frame.u8(0).all(&data);
+            return self.push(|packed| packed.append(&frame));
+        }
+        frame.u8(1).u32(u32::try_from(length).unwrap_or(u32::MAX));
+        self.add(|queue| {
+            queue.later.push_back((frame, data));
+            queue.admit();
+        });
+    }
+
+    fn add(&self, write: impl FnOnce(&mut Queue)) {
         let wake = {
             let mut queue = lock(&self.queue);
-            let Queue { packed, large, woken } = &mut *queue;
-            write(packed, large);
-            !std::mem::replace(woken, true)
+            write(&mut queue);
+            !std::mem::replace(&mut queue.woken, true)
         };
         if wake {
             self.wake();
@@ -100,7 +170,7 @@ impl Shared {
 
     pub fn fail(&self, id: u32, failure: &Failure) {
         let text = failure::to_json(failure).to_string();
-        self.push(|packed, _| {
+        self.push(|packed| {
             packed.frame(Kind::Failed, id).bytes(text.as_bytes());
         });
     }
@@ -167,6 +237,8 @@ impl Shared {
 #[napi]
 pub struct Port {
     shared: Arc<Shared>,
+    /// The large pieces of the last batch.
+    large: Mutex<Vec<Vec<Bytes>>>,
 }
 
 #[napi]
@@ -187,6 +259,7 @@ impl Port {
                 clients: Mutex::default(),
                 turns: OnceLock::new(),
             }),
+            large: Mutex::default(),
         })
     }
 
@@ -202,10 +275,8 @@ impl Port {
             return Ok(false);
         };
         let turns = Arc::new(turns);
-        let watcher = Box::new(Watcher {
-            shared: Arc::downgrade(&self.shared),
-            turns: Arc::clone(&turns),
-        });
+        let watcher =
+            Box::new(Watcher { shared: Arc::downgrade(&self.shared), turns: Arc::clone(&turns) });
         if uv::watch(&env, turns.reactor().descriptor(), &wake, watcher).is_err() {
             return Ok(false);
         }
@@ -244,7 +315,7 @@ impl Port {
                 }
             };
             let (abort, registration) = AbortHandle::new_pair();
-            let wanted = Arc::<Notify>::default();
+            let wanted = Arc::<Wanted>::default();
             let entry = Entry { abort, wanted: Arc::clone(&wanted), upload };
             lock(&self.shared.exchanges).insert(frame.id, entry);
             let exchange = Exchange {
@@ -282,28 +353,43 @@ impl Port {
         Ok(false)
     }
 
-    /// Every completion since the last call: packed frames, then the pieces they refer to.
+    /// Every completion since the last call, in packed frames. The pieces they refer to are had from [`Port::fill`], until
+    /// the next call.
     #[napi(catch_unwind)]
-    pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
+    pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>> {
         if let Some(turns) = self.shared.turns.get() {
             turns.turn_if_asked();
         }
-        let queue = std::mem::take(&mut *lock(&self.shared.queue));
-        if queue.packed.is_empty() {
-            return Ok(Vec::new());
+        let (packed, large) = lock(&self.shared.queue).next();
+        *lock(&self.large) = large;
+        if packed.is_empty() {
+            return Ok(None);
         }
-        // Copies: a buffer that JavaScript shares with native memory is not allowed everywhere.
-        std::iter::once(queue.packed.as_slice())
-            .chain(queue.large.iter().map(AsRef::as_ref))
-            .map(|bytes| BufferSlice::copy_from(env, bytes))
-            .collect()
+        // A copy: a buffer that JavaScript shares with native memory is not allowed everywhere.
+        BufferSlice::copy_from(env, packed.as_slice()).map(Some)
     }
 
-    /// Asks for more of a response's body.
+    /// Writes a large piece, by its place among those of the last batch, to where JavaScript wants it.
     #[napi(catch_unwind)]
-    pub fn pull(&self, id: u32) {
-        if let Some(entry) = lock(&self.shared.exchanges).get(&id) {
-            entry.wanted.notify_one();
+    pub fn fill(&self, index: u32, mut into: BufferSlice<'_>) -> Result<()> {
+        let piece = lock(&self.large).get_mut(index as usize).map(std::mem::take);
+        let mut rest = &mut *into;
+        for part in piece.unwrap_or_default() {
+            let (start, after) = rest
+                .split_at_mut_checked(part.len())
+                .ok_or_else(|| Error::from_reason("a piece does not fit"))?;
+            start.copy_from_slice(&part);
+            rest = after;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Error::from_reason("a piece is not there")) }
+    }
+
+    /// Asks for more of a response's body, or for all of it in one piece.
+    #[napi(catch_unwind)]
+    pub fn pull(&self, id: u32, all: bool) {
+        if let Some(Entry { wanted, .. }) = lock(&self.shared.exchanges).get(&id) {
+            wanted.all.fetch_or(all, Ordering::Release);
+            wanted.more.notify_one();
         }
     }
 
@@ -342,7 +428,7 @@ impl Port {
         runtime::handle()?.spawn(async move {
             // Free again, or closed: either way JavaScript looks again.
             let _ = upload.reserve().await;
-            shared.push(|packed, _| {
+            shared.push(|packed| {
                 packed.frame(Kind::Writable, id);
             });
         });

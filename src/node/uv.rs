@@ -3,7 +3,10 @@
 //! The one module with `unsafe` in it. All of it runs on the JavaScript thread: libuv and Node-API call nothing here from
 //! another.
 
-#![expect(unsafe_code, reason = "libuv and the callback scope are C interfaces without a safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "libuv and the callback scope are C interfaces without a safe wrapper"
+)]
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
@@ -76,8 +79,7 @@ pub fn watch(
     let size = unsafe { (uv.handle_size)(UV_POLL) };
     let handle = vec![0_u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
     let (callback_ref, hook) = (null_mut(), null_mut());
-    let mut watch =
-        Box::new(Watch { uv, env, callback: callback_ref, watcher, hook, handle });
+    let mut watch = Box::new(Watch { uv, env, callback: callback_ref, watcher, hook, handle });
     let handle: Handle = watch.handle.as_mut_ptr().cast();
     // SAFETY: the function is a live value of this thread's environment.
     check(unsafe {

@@ -156,6 +156,8 @@ pub enum Kind {
     ConnectionClosed = 6,
     /// The answer to `inspect`.
     Inspected = 7,
+    /// There is another batch to be taken.
+    More = 9,
 }
 
 /// Writes frames one behind the other.
@@ -191,6 +193,13 @@ impl Packed {
         self
     }
 
+    /// As [`Self::bytes`], of what is in several parts.
+    pub fn all(&mut self, parts: &[Bytes]) -> &mut Self {
+        self.u32(u32::try_from(parts.iter().map(Bytes::len).sum::<usize>()).unwrap_or(u32::MAX));
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        self
+    }
+
     /// The length of all of it first, so that a reader who wants none of them can pass over.
     pub fn headers(&mut self, headers: &HeaderMap) -> &mut Self {
         let start = self.0.len();
@@ -203,6 +212,10 @@ impl Packed {
             place.copy_from_slice(&length.to_le_bytes());
         }
         self
+    }
+
+    pub fn append(&mut self, frames: &Self) {
+        self.0.extend_from_slice(&frames.0);
     }
 
     #[must_use]
