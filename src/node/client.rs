@@ -20,8 +20,9 @@ use crate::tls::{Failure, Phase};
 use super::exchange;
 use super::failure;
 use super::pins::NativePinSet;
-use super::port::{Port, Shared};
+use super::port::Port;
 use super::runtime;
+use super::shared::Shared;
 use super::trust::NativeTrust;
 use super::wire::Kind;
 

@@ -20,8 +20,8 @@ use crate::tls::verified::Verified;
 use crate::tls::{Failure, Phase};
 
 use super::failure;
-use super::port::{Shared, Wanted};
 use super::runtime;
+use super::shared::{Shared, Wanted};
 use super::wire::{Kind, Packed};
 
 /// A body up to this size that is complete by the time the head is sent comes along with it. Of one that is not nothing
@@ -180,9 +180,10 @@ impl Exchange {
             let mut result = gathered.at_least(1, &mut body).await;
             let all = self.wanted.more().await;
             if result.is_ok() {
-                result = match all {
-                    true => gathered.at_least(WHOLE, &mut body).await,
-                    false => gathered.what_is_here(&mut body, PIECE),
+                result = if all {
+                    gathered.at_least(WHOLE, &mut body).await
+                } else {
+                    gathered.what_is_here(&mut body, PIECE)
                 };
             }
             if let Err(failure) = result {

@@ -1,6 +1,7 @@
 //! The glue to Node-API, and the only place that names it.
 //!
-//! - [`port`]: one JavaScript thread's way in and out, by the batch; [`wire`]: the packed form
+//! - [`port`]: one JavaScript thread's way in and out, by the batch; [`shared`]: what native threads hold of it;
+//!   [`queue`]: what waits to go out; [`wire`]: the packed form
 //! - [`client`], [`exchange`]: a client's options, one request under way
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
 //! - [`identity`]: the decision about a connection of Node's own TLS
@@ -13,7 +14,9 @@ pub mod identity;
 pub mod inspect;
 pub mod pins;
 pub mod port;
+pub mod queue;
 pub mod runtime;
+pub mod shared;
 pub mod trust;
 #[cfg(unix)]
 pub mod uv;

@@ -1,19 +1,14 @@
 //! The gate between one JavaScript thread and the native ones: requests come in by the batch, completions go
 //! back by the batch, with one wake-up for as many as are ready.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable};
-use http::HeaderMap;
+use futures_util::future::{AbortHandle, AbortRegistration};
 use napi::Env;
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::http::client::Client;
 use crate::http::driver::Task;
@@ -24,214 +19,13 @@ use crate::http::turns::Turns;
 use crate::tls::{Failure, Phase};
 
 use super::exchange::{self, Exchange};
-use super::failure;
 use super::runtime;
+use super::shared::{Entry, Shared, Wanted, call, lock};
 use super::uv;
-use super::wire::{Frames, Kind, Packed, SentBody};
+use super::wire::{Frames, Kind, SentBody};
 
 /// Pieces of an upload that wait for the network, at most.
 const UPLOAD_PIECES: usize = 4;
-
-/// Pieces from this size on are handed over apart from the packed frames, which saves a copy.
-const LARGE: usize = 16 * 1024;
-/// Copying more than this for one wake-up would keep the JavaScript thread from its other work.
-const BATCH: usize = 1024 * 1024;
-
-/// Wakes the JavaScript thread; it does not keep the process alive.
-type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-/// What the native threads hold of a port. Outlives the JavaScript thread without harm.
-pub struct Shared {
-    waker: Arc<Waker>,
-    queue: Mutex<Queue>,
-    exchanges: Mutex<HashMap<u32, Entry>>,
-    clients: Mutex<HashMap<u32, Client<TokioDriver>>>,
-    /// What runs on the JavaScript thread's event loop, where it can be used.
-    turns: OnceLock<Arc<Turns>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    packed: Packed,
-    /// Pieces too large to be packed, in the order in which the frames refer to them.
-    large: Vec<Vec<Bytes>>,
-    /// The bytes in them.
-    size: usize,
-    /// Those that are to wait for the next batch.
-    later: VecDeque<(Packed, Vec<Bytes>)>,
-    woken: bool,
-}
-
-/// What JavaScript wants of a response's body.
-#[derive(Default)]
-pub struct Wanted {
-    more: Notify,
-    all: AtomicBool,
-}
-
-impl Wanted {
-    /// Waits until it wants more; whether that is all there is.
-    pub async fn more(&self) -> bool {
-        self.more.notified().await;
-        self.all.load(Ordering::Acquire)
-    }
-}
-
-/// A request under way.
-struct Entry {
-    abort: AbortHandle,
-    wanted: Arc<Wanted>,
-    upload: Option<mpsc::Sender<Piece>>,
-}
-
-impl Queue {
-    /// Takes in what was to wait, as far as there is room.
-    fn admit(&mut self) {
-        while self.size < BATCH
-            && let Some((frame, data)) = self.later.pop_front()
-        {
-            self.packed.append(&frame);
-            self.size += data.iter().map(Bytes::len).sum::<usize>();
-            self.large.push(data);
-        }
-    }
-
-    /// The next batch, which says if there is another after it.
-    fn next(&mut self) -> (Packed, Vec<Vec<Bytes>>) {
-        let (mut packed, large) =
-            (std::mem::take(&mut self.packed), std::mem::take(&mut self.large));
-        self.size = 0;
-        self.admit();
-        self.woken = !self.large.is_empty();
-        if self.woken {
-            packed.frame(Kind::More, 0);
-        }
-        (packed, large)
-    }
-}
-
-impl Shared {
-    /// Adds a completion and makes sure that JavaScript will come for it.
-    pub fn push(&self, write: impl FnOnce(&mut Packed)) {
-        self.add(|queue| write(&mut queue.packed));
-    }
-
-    /// Adds a piece of a body.
-    pub fn piece(&self, id: u32, data: Vec<Bytes>, last: bool, trailers: &HeaderMap) {
-        let length = data.iter().map(Bytes::len).sum::<usize>();
-        let mut frame = Packed::default();
-        frame.frame(Kind::Chunk, id).u8(u8::from(last)).headers(trailers);
-        if length < LARGE {
-            frame.u8(0).all(&data);
-            return self.push(|packed| packed.append(&frame));
-        }
-        frame.u8(1).u32(u32::try_from(length).unwrap_or(u32::MAX));
-        self.add(|queue| {
-            queue.later.push_back((frame, data));
-            queue.admit();
-        });
-    }
-
-    fn add(&self, write: impl FnOnce(&mut Queue)) {
-        let wake = {
-            let mut queue = lock(&self.queue);
-            write(&mut queue);
-            !std::mem::replace(&mut queue.woken, true)
-        };
-        if wake {
-            self.wake();
-        }
-    }
-
-    /// Adds something that JavaScript need not hear of before the next completion.
-    pub fn push_along(&self, write: impl FnOnce(&mut Packed)) {
-        write(&mut lock(&self.queue).packed);
-    }
-
-    /// One wake-up costs more than a request, so with several under way it waits for what is about to be
-    /// completed too: until the native thread has looked once at all that is ready.
-    fn wake(&self) {
-        if self.turns.get().is_some_and(|turns| turns.is_turning()) {
-            // This is the JavaScript thread, which looks when its turn is over.
-            return;
-        }
-        let alone = lock(&self.exchanges).len() <= 1;
-        match Handle::try_current() {
-            Ok(runtime) if !alone => {
-                let waker = Arc::clone(&self.waker);
-                runtime.spawn(async move {
-                    tokio::task::yield_now().await;
-                    call(&waker);
-                });
-            }
-            _ => call(&self.waker),
-        }
-    }
-
-    pub fn fail(&self, id: u32, failure: &Failure) {
-        let text = failure::to_json(failure).to_string();
-        self.push(|packed| {
-            packed.frame(Kind::Failed, id).bytes(text.as_bytes());
-        });
-    }
-
-    /// What runs on the JavaScript thread's event loop; nothing, where there is no such thing.
-    pub fn turns(&self) -> Weak<Turns> {
-        self.turns.get().map_or_else(Weak::new, Arc::downgrade)
-    }
-
-    /// Whether JavaScript has to be called for completions.
-    fn is_woken(&self) -> bool {
-        lock(&self.queue).woken
-    }
-
-    /// A new way to abort a request that goes on elsewhere; `None` if it was aborted meanwhile.
-    pub fn goes_on(&self, id: u32) -> Option<AbortRegistration> {
-        let (abort, registration) = AbortHandle::new_pair();
-        lock(&self.exchanges).get_mut(&id)?.abort = abort;
-        Some(registration)
-    }
-
-    /// Forgets a request that is over.
-    pub fn finished(&self, id: u32) {
-        lock(&self.exchanges).remove(&id);
-    }
-
-    pub fn add_client(&self, id: u32, client: Client<TokioDriver>) {
-        lock(&self.clients).insert(id, client);
-    }
-
-    pub fn remove_client(&self, id: u32) {
-        let client = lock(&self.clients).remove(&id);
-        if let Some(client) = client {
-            client.close();
-        }
-    }
-
-    /// Runs `work` under a number by which JavaScript can abort it.
-    pub fn start(
-        self: &Arc<Self>,
-        id: u32,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<()> {
-        let (abort, registration) = AbortHandle::new_pair();
-        lock(&self.exchanges).insert(id, Entry { abort, wanted: Arc::default(), upload: None });
-        let shared = Arc::clone(self);
-        runtime::handle()?.spawn(async move {
-            let _ = Abortable::new(work, registration).await;
-            shared.finished(id);
-        });
-        Ok(())
-    }
-
-    fn close(&self) {
-        for (_, entry) in lock(&self.exchanges).drain() {
-            entry.abort.abort();
-        }
-        let clients = std::mem::take(&mut *lock(&self.clients));
-        drop(clients);
-    }
-}
 
 /// One JavaScript thread's way in and out.
 #[napi]
@@ -360,7 +154,7 @@ impl Port {
         if let Some(turns) = self.shared.turns.get() {
             turns.turn_if_asked();
         }
-        let (packed, large) = lock(&self.shared.queue).next();
+        let (packed, large) = lock(&self.shared.queue).batch();
         *lock(&self.large) = large;
         if packed.is_empty() {
             return Ok(None);
@@ -388,8 +182,7 @@ impl Port {
     #[napi(catch_unwind)]
     pub fn pull(&self, id: u32, all: bool) {
         if let Some(Entry { wanted, .. }) = lock(&self.shared.exchanges).get(&id) {
-            wanted.all.fetch_or(all, Ordering::Release);
-            wanted.more.notify_one();
+            wanted.ask(all);
         }
     }
 
@@ -496,13 +289,4 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.shared.close();
     }
-}
-
-fn call(waker: &Waker) {
-    // A thread that is going away takes no more calls, and needs none.
-    let _ = waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

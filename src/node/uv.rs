@@ -137,9 +137,9 @@ unsafe fn call_javascript(env: sys::napi_env, function: sys::napi_ref) {
             && sys::napi_get_global(env, &raw mut receiver) == sys::Status::napi_ok
         {
             let (context, arguments, result) = (null_mut(), std::ptr::null(), null_mut());
-            let called =
+            let status =
                 sys::napi_make_callback(env, context, receiver, callee, 0, arguments, result);
-            if called == sys::Status::napi_pending_exception
+            if status == sys::Status::napi_pending_exception
                 && sys::napi_get_and_clear_last_exception(env, &raw mut error)
                     == sys::Status::napi_ok
             {

@@ -196,7 +196,9 @@ impl Packed {
     /// As [`Self::bytes`], of what is in several parts.
     pub fn all(&mut self, parts: &[Bytes]) -> &mut Self {
         self.u32(u32::try_from(parts.iter().map(Bytes::len).sum::<usize>()).unwrap_or(u32::MAX));
-        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
         self
     }
 
