@@ -1,32 +1,56 @@
 'use strict'
-const { PinnedAgent } = require('./lib/agent.js')
-const { PinnedClient } = require('./lib/client.js')
-const { pinnedConnector } = require('./lib/connector.js')
-const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
-const { checkServerIdentity, createCheckServerIdentity } = require('./lib/identity.js')
-const { inspect } = require('./lib/inspect.js')
-const { parsePin, pinOf } = require('./lib/pins.js')
-const { PinSet, verifyChain } = require('./lib/policy.js')
-const { pinnedRequest } = require('./lib/request.js')
-const { PinnedResponse } = require('./lib/response.js')
-const { tlsOptions } = require('./lib/tls-options.js')
+// Loaded when it is first asked for: a program that only makes requests does not pay for Node's own TLS.
 
 module.exports = {
-  PinInvalidError,
-  PinMismatchError,
-  PinPolicyError,
-  PinSet,
-  PinnedAgent,
-  PinnedClient,
-  PinnedResponse,
-  TlsPinningError,
-  checkServerIdentity,
-  createCheckServerIdentity,
-  inspect,
-  parsePin,
-  pinOf,
-  pinnedConnector,
-  pinnedRequest,
-  tlsOptions,
-  verifyChain
+  get PinInvalidError() {
+    return require('./lib/errors.js').PinInvalidError
+  },
+  get PinMismatchError() {
+    return require('./lib/errors.js').PinMismatchError
+  },
+  get PinPolicyError() {
+    return require('./lib/errors.js').PinPolicyError
+  },
+  get PinSet() {
+    return require('./lib/policy.js').PinSet
+  },
+  get PinnedAgent() {
+    return require('./lib/agent.js').PinnedAgent
+  },
+  get PinnedClient() {
+    return require('./lib/client.js').PinnedClient
+  },
+  get PinnedResponse() {
+    return require('./lib/response.js').PinnedResponse
+  },
+  get TlsPinningError() {
+    return require('./lib/errors.js').TlsPinningError
+  },
+  get checkServerIdentity() {
+    return require('./lib/identity.js').checkServerIdentity
+  },
+  get createCheckServerIdentity() {
+    return require('./lib/identity.js').createCheckServerIdentity
+  },
+  get inspect() {
+    return require('./lib/inspect.js').inspect
+  },
+  get parsePin() {
+    return require('./lib/pins.js').parsePin
+  },
+  get pinOf() {
+    return require('./lib/pins.js').pinOf
+  },
+  get pinnedConnector() {
+    return require('./lib/connector.js').pinnedConnector
+  },
+  get pinnedRequest() {
+    return require('./lib/request.js').pinnedRequest
+  },
+  get tlsOptions() {
+    return require('./lib/tls-options.js').tlsOptions
+  },
+  get verifyChain() {
+    return require('./lib/policy.js').verifyChain
+  }
 }
