@@ -111,6 +111,13 @@ impl<D: Driver> Client<D> {
         self.0.lock().get(target).is_some_and(|origin| origin.pool.has_idle())
     }
 
+    /// Has idle connections come back to the native threads.
+    pub fn recall(&self, target: &Target) {
+        if let Some(origin) = self.0.lock().get(target) {
+            origin.pool.recall();
+        }
+    }
+
     /// Closes idle connections; those in use are closed when their exchange is over.
     pub fn close(&self) {
         let origins = std::mem::take(&mut *self.0.lock());

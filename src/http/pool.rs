@@ -12,6 +12,7 @@ use crate::tls::Failure;
 use crate::tls::stream::Gate;
 
 use super::connection::Connection;
+use super::home::Place;
 
 /// Waiting requests from which on the queue is cleared of those that were aborted.
 const WAITERS: usize = 1024;
@@ -130,6 +131,11 @@ impl Pool {
     pub fn idle(self: &Arc<Self>) -> Option<Lease> {
         let mut state = self.lock();
         self.idle_in(&mut state)
+    }
+
+    /// Has the idle connections live on the native threads.
+    pub fn recall(&self) {
+        self.lock().idle.iter().for_each(|idle| idle.connection.move_to(Place::Native));
     }
 
     /// Whether [`Self::idle`] may have one.

@@ -159,6 +159,13 @@ impl Turns {
         }
     }
 
+    /// Whether anything lives here.
+    #[must_use]
+    pub fn is_populated(&self) -> bool {
+        // In a turn something does.
+        self.tasks.try_lock().is_ok_and(|tasks| !tasks.is_empty())
+    }
+
     /// Whether this thread is in a turn.
     #[must_use]
     pub fn is_turning(&self) -> bool {

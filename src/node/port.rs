@@ -130,6 +130,7 @@ impl Port {
             }
             return Ok(linger && self.shared.is_woken());
         }
+        self.recall(&work);
         let runtime = runtime::handle()?;
         let mut work: Vec<_> = work.into_iter().map(|work| work.start(Place::Native)).collect();
         if work.len() <= 1 {
@@ -243,6 +244,20 @@ impl Port {
             && alone.client.has_idle(&alone.request.target)
             && lock(&self.shared.exchanges).len() == 1;
         fits.then_some(turns)
+    }
+
+    /// Lets the native threads have the connections they are about to use at once, not when this thread is idle again.
+    fn recall(&self, work: &[Work]) {
+        let Some(turns) = self.shared.turns.get().filter(|turns| turns.is_populated()) else {
+            return;
+        };
+        for Work { client, request, .. } in work {
+            client.recall(&request.target);
+        }
+        turns.turn();
+        if self.shared.is_woken() {
+            call(&self.shared.waker);
+        }
     }
 
     #[must_use]
