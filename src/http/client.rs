@@ -108,7 +108,8 @@ impl<D: Driver> Client<D> {
     /// Whether [`Self::request_at`] has a connection for an event loop.
     #[must_use]
     pub fn has_idle(&self, target: &Target) -> bool {
-        self.0.lock().get(target).is_some_and(|origin| origin.pool.has_idle())
+        self.0.driver.has_loop()
+            && self.0.lock().get(target).is_some_and(|origin| origin.pool.has_idle())
     }
 
     /// Has idle connections come back to the native threads.

@@ -38,6 +38,9 @@ pub trait Driver: Timer + Executor<Task> + Clone + Unpin + Send + Sync + 'static
         target: &Target,
     ) -> impl Future<Output = Result<(Self::Io, SocketAddr), Failure>> + Send;
 
+    /// Whether connections can live on an event loop.
+    fn has_loop(&self) -> bool;
+
     /// A home for a connection over `io`.
     fn home(&self, io: &Self::Io) -> Arc<Home>;
 }

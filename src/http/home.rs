@@ -54,9 +54,9 @@ impl Home {
         );
     }
 
-    /// Has the connection moved, soon.
+    /// Has the connection moved, soon. Where there is no loop for it, it stays.
     pub fn move_to(&self, place: Place) {
-        let on_loop = place == Place::Loop;
+        let on_loop = place == Place::Loop && self.turns.strong_count() > 0;
         if self.on_loop.swap(on_loop, Ordering::AcqRel) != on_loop {
             self.mover.wake();
         }

@@ -86,6 +86,10 @@ impl Driver for TokioDriver {
         Ok((TokioIo::new(Socket::new(io.into_inner())), remote))
     }
 
+    fn has_loop(&self) -> bool {
+        self.turns.strong_count() > 0
+    }
+
     fn home(&self, io: &Self::Io) -> Arc<Home> {
         Home::new(Arc::clone(io.inner().seat()), self.runtime.clone(), Weak::clone(&self.turns))
     }
