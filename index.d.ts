@@ -258,6 +258,17 @@ export interface RequestOptions {
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
   signal?: AbortSignal | null
+  /**
+   * What becomes of 301, 302, 303, 307 and 308: `follow` (default) by the rules of the Fetch standard, `manual` returns
+   * them, `error` rejects with `ERR_UNEXPECTED_REDIRECT`. Every hop is a request of its own, decided about by the policy then
+   * in force. With a bare list of pins, or with `servername`, a hop to another host is `ERR_TLS_PIN_UNLISTED`. Only to https
+   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`). Another origin is not sent the headers
+   * authorization, proxy-authorization, cookie and host. A stream cannot be sent again for 307 and 308
+   * (`ERR_BODY_NOT_REPLAYABLE`).
+   */
+  redirect?: 'follow' | 'manual' | 'error'
+  /** How many redirects are followed. Default: 20, as in the Fetch standard. `ERR_TOO_MANY_REDIRECTS`, got's name for it. */
+  maxRedirections?: number
 }
 
 /** What a connection's TLS handshake proved and agreed on. */
@@ -287,7 +298,9 @@ export class PinnedResponse {
   readonly headers: Headers
   /** Names, in lower case, and values in turn. */
   readonly rawHeaders: string[]
+  /** The address that answered, after all redirects. */
   readonly url: string
+  /** Whether redirects led here. */
   readonly redirected: boolean
   /** Complete once the body has been read. */
   readonly trailers: Headers
