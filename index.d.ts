@@ -328,6 +328,8 @@ export class PinnedClient {
   get pins(): PinSet
   /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
+  /** {@link PinnedFetch} over this client's connections. */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
   /** Refuses new requests and closes each connection as soon as it is unused. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -341,6 +343,32 @@ export class PinnedClient {
  * const response = await pinnedRequest('https://api.example.com/', { pins: ['sha256/…', 'sha256/…'] })
  */
 export function pinnedRequest(url: string | URL, options: ClientOptions & RequestOptions): Promise<PinnedResponse>
+
+/** What {@link createPinnedFetch} resolves with: a `Response` that also says what its connection proved. */
+export interface PinnedFetchResponse extends Response {
+  readonly tls: TlsInfo
+  clone(): PinnedFetchResponse
+}
+
+/**
+ * The platform's `fetch`, with pins. It rejects as that does: the signal's reason as it is; a bad argument as the platform's
+ * `Request` words it; every failure of the exchange as `TypeError('fetch failed')` with the {@link TlsPinningError} as
+ * `cause` and its code as `code` too. Only https. Differences are listed in docs/fetch.md.
+ */
+export interface PinnedFetch {
+  (input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /** The client behind it; `fetch.client.close()` closes its connections. */
+  readonly client: PinnedClient
+}
+
+/**
+ * A `fetch` with pins, its own connections, sessions and verifier.
+ *
+ * @example
+ * const fetch = createPinnedFetch({ pins: { 'api.example.com': ['sha256/…', 'sha256/…'] } })
+ * const user = await (await fetch('https://api.example.com/user')).json()
+ */
+export function createPinnedFetch(options: ClientOptions): PinnedFetch
 
 /**
  * Reads one pin.

@@ -2,6 +2,7 @@
 const { PinnedAgent } = require('./lib/agent.js')
 const { PinnedClient } = require('./lib/client.js')
 const { pinnedConnector } = require('./lib/connector.js')
+const { createPinnedFetch } = require('./lib/fetch.js')
 const { PinInvalidError, PinMismatchError, PinPolicyError, TlsPinningError } = require('./lib/errors.js')
 const { checkServerIdentity, createCheckServerIdentity } = require('./lib/identity.js')
 const { inspect } = require('./lib/inspect.js')
@@ -22,6 +23,7 @@ module.exports = {
   TlsPinningError,
   checkServerIdentity,
   createCheckServerIdentity,
+  createPinnedFetch,
   inspect,
   parsePin,
   pinOf,

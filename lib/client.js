@@ -4,6 +4,7 @@
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
 const { argumentError, own, unwrapObject } = require('./errors.js')
+const { fetchWith } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { handleOf } = require('./policy.js')
@@ -62,6 +63,14 @@ class PinnedClient {
       checkRedirect(given)
       this.#start(this.#target(url), given, resolve, reject)
     })
+  }
+
+  /**
+   * @param {any} input
+   * @param {any} [init]
+   */
+  fetch(input, init) {
+    return fetchWith(this, input, init)
   }
 
   /** Closes the client. Requests under way are finished, new ones are refused. */
