@@ -13,7 +13,25 @@ const { CASES } = require('./fixtures/fetch-cases')
 const { ca, leaf } = require('./helpers/pki')
 
 /** Cases whose outcome differs, with the words of docs/fetch.md. @type {Record<string, string>} */
-const DIFFERENCES = {}
+const DIFFERENCES = {
+  'redirect 302 of a stream':
+    'A stream may be sent with 301 and 302 to `POST`: it is dropped anyway. Node refuses to follow.',
+  'redirect 308 of POST with bytes':
+    'Bytes are sent again after 307 and 308. Node 20 and 22 fail on their own copy of them.',
+  'redirect to another origin':
+    '`response.type` is always `basic`. Node says `cors` after a redirect to another origin.',
+  integrity: '`integrity` is refused before anything is sent: there is no check of a digest here.',
+  'conditional request':
+    'Conditional headers such as `if-none-match` go alone. Node adds `cache-control` and `pragma`.',
+  'a header of the connection':
+    'Headers that belong to the connection, such as `connection` and `keep-alive`, are refused. Node drops some of them.',
+  'headers of a response are immutable': 'The headers of a response can be changed. Nothing is sent by that.',
+  'the headers that are sent by default':
+    'Not sent by default: `accept-language: *`, `sec-fetch-mode: cors` and `accept-encoding`.',
+  'data: URL': 'Only `https:`. Node also fetches `http:`, `data:` and `blob:`, none of which has a key to pin.'
+}
+/** Those that not every version of Node shows. */
+const SOMETIMES = ['redirect 308 of POST with bytes']
 
 const LEAST = 60
 /** @type {Map<string, { node: any, ours: any }>} */
@@ -50,6 +68,7 @@ describe('fetch, beside Node’s own', { timeout: 90_000 }, () => {
     it(why ? `${name}: differs: ${why}` : name, () => {
       const result = results.get(name)
       assert.ok(result)
+      if (SOMETIMES.includes(name)) return
       if (why) assert.notDeepEqual(result.ours, result.node)
       else assert.deepEqual(result.ours, result.node)
     })

@@ -3,7 +3,9 @@
 
 const { argumentError } = require('./errors.js')
 const { read, readSimple } = require('./fetch-request.js')
-const { PinnedFetchResponse } = require('./fetch-response.js')
+
+/** Loaded with the first response: it makes Node load its own `fetch`. @type {typeof import('./fetch-response.js') | undefined} */
+let responses
 
 /**
  * @param {InstanceType<typeof import('./client.js').PinnedClient>} client
@@ -45,7 +47,7 @@ async function fetchAny(client, input, init) {
   const { signal } = request
   if (signal.aborted) throw signal.reason
   try {
-    const response = await client.request(request.url, await read(request, init))
+    const response = await client.request(request.url, await read(request, input, init))
     return request.method === 'HEAD' ? head(response) : answered(response)
   } catch (error) {
     if (signal.aborted && error === signal.reason) throw error
@@ -55,12 +57,22 @@ async function fetchAny(client, input, init) {
 
 /** @param {InstanceType<typeof import('./response.js').PinnedResponse>} response */
 function answered(response) {
-  return /** @type {any} */ (new PinnedFetchResponse(response, false))
+  return make(response, false)
 }
 
 /** @param {InstanceType<typeof import('./response.js').PinnedResponse>} response */
 function head(response) {
-  return /** @type {any} */ (new PinnedFetchResponse(response, true))
+  return make(response, true)
+}
+
+/**
+ * @param {InstanceType<typeof import('./response.js').PinnedResponse>} response
+ * @param {boolean} isHead
+ * @returns {any}
+ */
+function make(response, isHead) {
+  responses ??= require('./fetch-response.js')
+  return new responses.PinnedFetchResponse(response, isHead)
 }
 
 /** @param {any} cause */

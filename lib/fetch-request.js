@@ -45,7 +45,8 @@ function isSimpleBody(body) {
     typeof body === 'string' ||
     ArrayBuffer.isView(body) ||
     body instanceof ArrayBuffer ||
-    body instanceof URLSearchParams
+    body instanceof URLSearchParams ||
+    body instanceof Blob
   )
 }
 
@@ -87,11 +88,12 @@ function complete(headers, isText) {
 }
 
 /**
- * What a `Request` asks for.
+ * What a `Request` asks for, with the arguments that it was made of.
  * @param {Request} request
+ * @param {any} input
  * @param {any} init
  */
-async function read(request, init) {
+async function read(request, input, init) {
   const { method, redirect, signal, integrity, cache } = request
   if (integrity) {
     throw argumentError('ERR_INVALID_ARG_VALUE', 'integrity is not supported; compare the digest of the body yourself')
@@ -100,8 +102,16 @@ async function read(request, init) {
   if (cache === 'no-store' || cache === 'reload') uncached(request, headers, 'no-cache', true)
   if (cache === 'no-cache') uncached(request, headers, 'max-age=0', false)
   complete(headers, false)
-  // From the text or bytes themselves, where they are known: only those can be sent again.
-  const body = isSimpleBody(init?.body) ? init.body : request.body && (await bodyOf(request.body))
+  // From the text, bytes or form itself, where it is known: only those can be sent again.
+  let body
+  if (isSimpleBody(init?.body)) body = init.body
+  else if (isFormOfItsOwn(input, init)) {
+    // Encoded by the client, which gives it another boundary.
+    const type = headers.indexOf('content-type')
+    if (type !== -1) headers.splice(type, 2)
+    headers.push('content-length', String(await lengthOf(init.body)))
+    body = init.body
+  } else body = request.body && (await bodyOf(request.body))
   return { method, headers, body, signal, redirect }
 }
 
@@ -114,6 +124,33 @@ async function read(request, init) {
 function uncached(request, headers, control, pragma) {
   if (pragma && !request.headers.has('pragma')) headers.push('pragma', 'no-cache')
   if (!request.headers.has('cache-control')) headers.push('cache-control', control)
+}
+
+/**
+ * Whether a form's content type is the one it has by itself.
+ * @param {any} input
+ * @param {any} init
+ */
+function isFormOfItsOwn(input, init) {
+  if (!(init?.body instanceof FormData)) return false
+  const given = init.headers ?? (input instanceof Request ? input.headers : undefined)
+  return !new Headers(given).has('content-type')
+}
+
+/**
+ * How long a form is once it is encoded. Files are not read for that.
+ * @param {FormData} form
+ */
+async function lengthOf(form) {
+  const frame = new FormData()
+  let length = 0
+  for (const [name, value] of form) {
+    if (typeof value === 'string') frame.append(name, value)
+    else frame.append(name, new Blob([], { type: value.type }), value.name)
+    length += typeof value === 'string' ? 0 : value.size
+  }
+  // All boundaries are of one length.
+  return length + (await new Response(frame).arrayBuffer()).byteLength
 }
 
 /**

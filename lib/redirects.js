@@ -128,8 +128,8 @@ function checkHost(next, { first, pins, servername }) {
 function isDropped(name, value, becomesGet, crosses, sent) {
   if (crosses && PRIVATE.includes(name)) return true
   if (becomesGet) return name.startsWith('content-')
-  // What was made for the body is made anew with it: a form gets another boundary.
-  return name === 'content-length' || (name === 'content-type' && value === sent.type)
+  // What was made for the body is made anew with it: a form gets another boundary, of the same length.
+  return name === 'content-type' && value === sent.type
 }
 
 /** Whether a body that was sent in pieces can be read again. @param {unknown} body */
