@@ -258,6 +258,17 @@ export interface RequestOptions {
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
   signal?: AbortSignal | null
+  /**
+   * What becomes of 301, 302, 303, 307 and 308: `follow` (default) by the rules of the Fetch standard, `manual` returns
+   * them, `error` rejects with `ERR_UNEXPECTED_REDIRECT`. Every hop is a request of its own, decided about by the policy then
+   * in force. With a bare list of pins, or with `servername`, a hop to another host is `ERR_TLS_PIN_UNLISTED`. Only to https
+   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`). Another origin is not sent the headers
+   * authorization, proxy-authorization, cookie and host. A stream cannot be sent again for 307 and 308
+   * (`ERR_BODY_NOT_REPLAYABLE`).
+   */
+  redirect?: 'follow' | 'manual' | 'error'
+  /** How many redirects are followed. Default: 20, as in the Fetch standard. `ERR_TOO_MANY_REDIRECTS`, got's name for it. */
+  maxRedirections?: number
 }
 
 /** What a connection's TLS handshake proved and agreed on. */
@@ -287,7 +298,9 @@ export class PinnedResponse {
   readonly headers: Headers
   /** Names, in lower case, and values in turn. */
   readonly rawHeaders: string[]
+  /** The address that answered, after all redirects. */
   readonly url: string
+  /** Whether redirects led here. */
   readonly redirected: boolean
   /** Complete once the body has been read. */
   readonly trailers: Headers
@@ -315,6 +328,8 @@ export class PinnedClient {
   get pins(): PinSet
   /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
+  /** {@link PinnedFetch} over this client's connections. */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
   /** Refuses new requests and closes each connection as soon as it is unused. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -328,6 +343,32 @@ export class PinnedClient {
  * const response = await pinnedRequest('https://api.example.com/', { pins: ['sha256/…', 'sha256/…'] })
  */
 export function pinnedRequest(url: string | URL, options: ClientOptions & RequestOptions): Promise<PinnedResponse>
+
+/** What {@link createPinnedFetch} resolves with: a `Response` that also says what its connection proved. */
+export interface PinnedFetchResponse extends Response {
+  readonly tls: TlsInfo
+  clone(): PinnedFetchResponse
+}
+
+/**
+ * The platform's `fetch`, with pins. It rejects as that does: the signal's reason as it is; a bad argument as the platform's
+ * `Request` words it; every failure of the exchange as `TypeError('fetch failed')` with the {@link TlsPinningError} as
+ * `cause` and its code as `code` too. Only https. Differences are listed in docs/fetch.md.
+ */
+export interface PinnedFetch {
+  (input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /** The client behind it; `fetch.client.close()` closes its connections. */
+  readonly client: PinnedClient
+}
+
+/**
+ * A `fetch` with pins, its own connections, sessions and verifier.
+ *
+ * @example
+ * const fetch = createPinnedFetch({ pins: { 'api.example.com': ['sha256/…', 'sha256/…'] } })
+ * const user = await (await fetch('https://api.example.com/user')).json()
+ */
+export function createPinnedFetch(options: ClientOptions): PinnedFetch
 
 /**
  * Reads one pin.

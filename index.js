@@ -32,6 +32,9 @@ module.exports = {
   get createCheckServerIdentity() {
     return require('./lib/identity.js').createCheckServerIdentity
   },
+  get createPinnedFetch() {
+    return require('./lib/fetch.js').createPinnedFetch
+  },
   get inspect() {
     return require('./lib/inspect.js').inspect
   },

@@ -11,6 +11,7 @@ export const {
   TlsPinningError,
   checkServerIdentity,
   createCheckServerIdentity,
+  createPinnedFetch,
   inspect,
   parsePin,
   pinOf,

@@ -31,8 +31,10 @@ const PRINTS = {
     /^200 null ok$/m,
     /^200$/m,
     /^200 ok$/m,
+    /^200 ok$/m,
     /^200\n200\n200$/m
   ],
+  'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 

@@ -4,10 +4,12 @@
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
 const { argumentError, own, unwrapObject } = require('./errors.js')
+const { fetchWith } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { handleOf } = require('./policy.js')
 const { abort, flush, hold, port, register, release, send, watchers } = require('./port.js')
+const { checkRedirect, discard, isRedirect, nextHop } = require('./redirects.js')
 const { Arrived, PinnedResponse } = require('./response.js')
 const { kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
@@ -25,6 +27,8 @@ class PinnedClient {
   #id
   #native
   #pins
+  /** @type {string | undefined} */
+  #servername
   #closed = false
   /** @type {Map<string, { href: string, host: string, port: number, path: string }>} */
   #urls = new Map()
@@ -34,6 +38,7 @@ class PinnedClient {
     const { pins, trust, native } = clientOptions(options ?? {})
     this.#id = ++lastClient
     this.#pins = pins
+    this.#servername = native.servername
     this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust))
     const weak = new WeakRef(pins)
     watchers.set(this.#id, info => tellAccepted(weak.deref(), 'client', info))
@@ -54,8 +59,18 @@ class PinnedClient {
     // Not an async function: one promise a request is enough, and what is wrong with the arguments rejects it too.
     return new Promise((resolve, reject) => {
       checkObject(options, REQUEST_OPTIONS)
-      this.#start(this.#target(url), own(options), resolve, reject)
+      const given = own(options)
+      checkRedirect(given)
+      this.#start(this.#target(url), given, resolve, reject)
     })
+  }
+
+  /**
+   * @param {any} input
+   * @param {any} [init]
+   */
+  fetch(input, init) {
+    return fetchWith(this, input, init)
   }
 
   /** Closes the client. Requests under way are finished, new ones are refused. */
@@ -74,8 +89,9 @@ class PinnedClient {
    * @param {Record<string, any>} options
    * @param {(response: Response) => void} resolve
    * @param {(error: unknown) => void} reject
+   * @param {import('./redirects.js').Chain} [chain] The redirects that led here.
    */
-  #start(target, options, resolve, reject) {
+  #start(target, options, resolve, reject, chain) {
     if (this.#closed) throw argumentError('ERR_INVALID_STATE', 'the client has been closed')
     const { signal } = options
     if (signal !== undefined && signal !== null) checkSignal(signal)
@@ -111,7 +127,19 @@ class PinnedClient {
       client: this,
       onHead: head => {
         arrived.start(head)
-        if (settle()) resolve(new PinnedResponse(head, target.href, arrived))
+        if (!settle()) return
+        const response = new PinnedResponse(head, target.href, arrived, chain !== undefined)
+        if (!isRedirect(head.status) || options.redirect === 'manual') return resolve(response)
+        const from = chain ?? { first: target, hops: 0, pins: this.#pins, servername: this.#servername }
+        try {
+          const hop = nextHop(response, target, { ...options, method, headers }, body, from)
+          if (hop) this.#start(hop.target, hop.options, resolve, reject, hop.chain)
+          else return resolve(response)
+        } catch (error) {
+          tellRefused('client', error)
+          reject(error)
+        }
+        discard(response)
       },
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {

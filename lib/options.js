@@ -35,7 +35,7 @@ const CLIENT_DEFAULTS = {
 }
 
 const CLIENT_OPTIONS = Object.keys(CLIENT_DEFAULTS)
-const REQUEST_OPTIONS = ['method', 'headers', 'body', 'signal']
+const REQUEST_OPTIONS = ['method', 'headers', 'body', 'signal', 'redirect', 'maxRedirections']
 
 /** Options of Node and of other clients that mean something else here, and what to write. */
 const ELSEWHERE = {

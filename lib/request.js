@@ -22,8 +22,8 @@ const clients = new Map()
  */
 async function pinnedRequest(url, options) {
   checkObject(options ?? {}, [...CLIENT_OPTIONS, ...REQUEST_OPTIONS])
-  const { method, headers, body, signal, ...client } = own(options)
-  return clientFor(client).request(url, { method, headers, body, signal })
+  const { method, headers, body, signal, redirect, maxRedirections, ...client } = own(options)
+  return clientFor(client).request(url, { method, headers, body, signal, redirect, maxRedirections })
 }
 
 /** @param {Record<string, any>} given */

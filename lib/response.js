@@ -27,13 +27,14 @@ class PinnedResponse {
    * @param {Head} head
    * @param {string} url
    * @param {Arrived} arrived
+   * @param {boolean} redirected
    */
-  constructor(head, url, arrived) {
+  constructor(head, url, arrived, redirected) {
     this.#head = head
     this.#url = url
     this.#incoming = new Incoming(arrived)
     this.status = head.status
-    this.redirected = false
+    this.redirected = redirected
   }
 
   get ok() {

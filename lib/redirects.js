@@ -1,0 +1,182 @@
+'use strict'
+// Redirects, by the rules of the Fetch standard (4.4, HTTP-redirect fetch). Each hop is a request of its own, which the
+// native side decides about by the policy then in force; here is decided whether there is a hop at all, and what it carries.
+
+const { PinPolicyError, TlsPinningError, argumentError } = require('./errors.js')
+const { handleOf } = require('./policy.js')
+const { kind } = require('./trust.js')
+const { parseUrl } = require('./url.js')
+
+/** As many as browsers follow. */
+const MOST = 20
+const MODES = ['follow', 'manual', 'error']
+/** What is not told to another origin. */
+const PRIVATE = ['authorization', 'proxy-authorization', 'cookie', 'host']
+/** A body up to this size is read to its end, so that its connection can be used again. */
+const DISCARDED = 64 * 1024
+/** Milliseconds that are spent on that. */
+const PATIENCE = 1_000
+
+/** @typedef {{ href: string, host: string, port: number, path: string }} Target */
+
+/**
+ * @typedef {object} Chain
+ * @property {Target} first What was asked for.
+ * @property {number} hops Redirects followed so far.
+ * @property {InstanceType<typeof import('./policy.js').PinSet>} pins
+ * @property {string} [servername] The identity that all of the client's requests are made for.
+ */
+
+/** @param {number} status */
+function isRedirect(status) {
+  // Almost every answer is done with the first comparison.
+  return status > 300 && status < 309 && status !== 304 && status !== 305 && status !== 306
+}
+
+/** @param {Record<string, any>} options */
+function checkRedirect({ redirect, maxRedirections }) {
+  if (redirect !== undefined && !MODES.includes(redirect)) {
+    const shown = typeof redirect === 'string' ? JSON.stringify(redirect) : kind(redirect)
+    throw argumentError('ERR_INVALID_ARG_VALUE', `redirect must be 'follow', 'manual' or 'error', not ${shown}`)
+  }
+  if (maxRedirections === undefined || (Number.isSafeInteger(maxRedirections) && maxRedirections >= 0)) return
+  throw argumentError('ERR_INVALID_ARG_VALUE', 'maxRedirections must be an integer, 0 or more')
+}
+
+/**
+ * The request that a redirect asks for, or undefined where the response is the answer. Throws where it may not be followed.
+ * @param {InstanceType<typeof import('./response.js').PinnedResponse>} response
+ * @param {Target} target Where the response comes from.
+ * @param {Record<string, any>} options What was sent: `headers` are names and values in turn.
+ * @param {import('./body.js').Outgoing} sent
+ * @param {Chain} chain
+ * @returns {{ target: Target, options: Record<string, any>, chain: Chain } | undefined}
+ */
+function nextHop(response, target, options, sent, chain) {
+  const { status } = response
+  if (options.redirect === 'error') {
+    throw failure('ERR_UNEXPECTED_REDIRECT', `answered ${status}, and redirect is 'error'`, target)
+  }
+  const location = response.headers.get('location')
+  if (location === null) return undefined
+  const most = options.maxRedirections ?? MOST
+  if (chain.hops >= most) throw failure('ERR_TOO_MANY_REDIRECTS', `more than ${most} redirects`, target)
+
+  const next = resolveLocation(location, target)
+  checkHost(next, chain)
+  const becomesGet =
+    ((status === 301 || status === 302) && options.method === 'POST') ||
+    (status === 303 && options.method !== 'GET' && options.method !== 'HEAD')
+  const crosses = next.host !== target.host || next.port !== target.port
+  const headers = options.headers.flatMap((/** @type {string} */ name, /** @type {number} */ index) => {
+    if (index % 2 === 1) return []
+    const value = options.headers[index + 1]
+    return isDropped(name.toLowerCase(), value, becomesGet, crosses, sent) ? [] : [name, value]
+  })
+  if (!becomesGet && sent.pieces && !canReplay(options.body)) {
+    throw failure('ERR_BODY_NOT_REPLAYABLE', `answered ${status}, and a stream cannot be sent a second time`, target)
+  }
+  const method = becomesGet ? 'GET' : options.method
+  const body = becomesGet ? undefined : options.body
+  return { target: next, options: { ...options, method, headers, body }, chain: { ...chain, hops: chain.hops + 1 } }
+}
+
+/**
+ * @param {string} location
+ * @param {Target} target
+ */
+function resolveLocation(location, target) {
+  // Header values are bytes, one to a character; a URL's are UTF-8.
+  const text = Buffer.from(location, 'latin1').toString()
+  let url
+  try {
+    url = new URL(text, target.href)
+  } catch (cause) {
+    throw argumentError('ERR_INVALID_URL', `redirected to what is not a URL: ${text.slice(0, 200)}`, cause)
+  }
+  if (url.hash === '') url.hash = new URL(target.href).hash
+  return parseUrl(url)
+}
+
+/**
+ * A bare list of pins, and a `servername`, are about the one host that was asked for. Asked anew for each hop: the policy
+ * may have been replaced meanwhile, by a list or a list by another policy.
+ * @param {Target} next
+ * @param {Chain} chain
+ */
+function checkHost(next, { first, pins, servername }) {
+  if (next.host === first.host) return
+  const bare = JSON.parse(handleOf(pins).toJson())
+  if (servername === undefined && !Array.isArray(bare)) return
+  const why = servername === undefined ? 'a list of pins applies' : 'servername applies'
+  throw new PinPolicyError({
+    code: 'ERR_TLS_PIN_UNLISTED',
+    message: `${next.host}:${next.port}: redirected here from ${first.host}, and ${why} to that host alone`,
+    phase: 'policy',
+    host: next.host,
+    port: next.port
+  })
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {boolean} becomesGet
+ * @param {boolean} crosses
+ * @param {import('./body.js').Outgoing} sent
+ */
+function isDropped(name, value, becomesGet, crosses, sent) {
+  if (crosses && PRIVATE.includes(name)) return true
+  if (becomesGet) return name.startsWith('content-')
+  // What was made for the body is made anew with it: a form gets another boundary, of the same length.
+  return name === 'content-type' && value === sent.type
+}
+
+/** Whether a body that was sent in pieces can be read again. @param {unknown} body */
+function canReplay(body) {
+  return (
+    typeof body === 'string' ||
+    ArrayBuffer.isView(body) ||
+    body instanceof ArrayBuffer ||
+    body instanceof SharedArrayBuffer ||
+    body instanceof URLSearchParams ||
+    body instanceof Blob ||
+    body instanceof FormData
+  )
+}
+
+/**
+ * Lets a small body end, which keeps the connection, and stops a large or slow one.
+ * @param {InstanceType<typeof import('./response.js').PinnedResponse>} response
+ */
+function discard(response) {
+  const reader = response.body?.getReader()
+  if (!reader) return
+  const stop = () => void reader.cancel().catch(() => {})
+  const timer = setTimeout(stop, PATIENCE)
+  timer.unref()
+  let left = DISCARDED
+  const drain = async () => {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      left -= value.length
+      if (left < 0) return stop()
+    }
+  }
+  drain()
+    // What becomes of it is of no interest.
+    .catch(() => {})
+    .finally(() => clearTimeout(timer))
+}
+
+/**
+ * @param {string} code
+ * @param {string} message
+ * @param {Target} target
+ */
+function failure(code, message, { host, port }) {
+  return new TlsPinningError({ code, message: `${host}:${port}: ${message}`, phase: 'request', host, port })
+}
+
+module.exports = { checkRedirect, discard, isRedirect, nextHop }
