@@ -19,8 +19,10 @@ use crate::tls::{Failure, Phase};
 
 use super::exchange;
 use super::failure;
+use super::lookup;
 use super::pins::NativePinSet;
 use super::port::{Port, Shared};
+use super::proxy::NativeProxy;
 use super::runtime;
 use super::trust::NativeTrust;
 use super::wire::Kind;
@@ -39,6 +41,8 @@ pub struct NativeOptions {
     pub allow_h2: bool,
     pub family: u32,
     pub local_address: Option<String>,
+    /// Names are asked of JavaScript, in `Lookup` completions.
+    pub lookup: bool,
     pub connect_timeout: f64,
     pub handshake_timeout: f64,
     pub headers_timeout: f64,
@@ -66,13 +70,15 @@ impl Port {
         options: NativeOptions,
         pins: &NativePinSet,
         trust: Option<&NativeTrust>,
+        proxy: Option<&NativeProxy>,
     ) -> Result<Either<NativeClient, String>> {
         let parts = match parts(id, options, pins, trust, self.shared()) {
             Ok(parts) => parts,
             Err(failure) => return Ok(Either::B(failure::to_json(&failure).to_string())),
         };
         let (addresses, options) = parts;
-        let driver = TokioDriver::new(runtime::handle()?, addresses);
+        let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
+        let driver = TokioDriver::new(runtime::handle()?, addresses, proxy);
         self.shared().add_client(id, Client::new(driver, options));
         Ok(Either::A(NativeClient { id, shared: Arc::downgrade(self.shared()) }))
     }
@@ -86,9 +92,11 @@ impl Port {
         port: u16,
         options: NativeOptions,
         trust: &NativeTrust,
+        proxy: Option<&NativeProxy>,
     ) -> Result<()> {
         let shared = Arc::clone(self.shared());
-        let driver = TokioDriver::new(runtime::handle()?, Addresses::default());
+        let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
+        let driver = TokioDriver::new(runtime::handle()?, Addresses::default(), proxy);
         // Here, on JavaScript's thread, to which the bytes in the options belong.
         let look = super::inspect::Look::new(&host, port, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {
@@ -144,6 +152,7 @@ fn parts(
         6 => Family::V6,
         _ => Family::Any,
     };
+    let lookup = options.lookup.then(|| lookup::asking(shared, id));
     let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
     let (opened, closed) = (Arc::downgrade(shared), Arc::downgrade(shared));
     let client = ClientOptions {
@@ -179,7 +188,7 @@ fn parts(
         },
         tls: tls(options, trust)?,
     };
-    Ok((Addresses { family, local }, client))
+    Ok((Addresses { family, local, lookup }, client))
 }
 
 /// The TLS part of the options.

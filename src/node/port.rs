@@ -20,6 +20,7 @@ use crate::tls::{Failure, Phase};
 
 use super::exchange::{self, Exchange};
 use super::failure;
+use super::lookup::Lookups;
 use super::runtime;
 use super::wire::{Frames, Kind, Packed, SentBody};
 
@@ -35,6 +36,7 @@ pub struct Shared {
     queue: Mutex<Queue>,
     exchanges: Mutex<HashMap<u32, Entry>>,
     clients: Mutex<HashMap<u32, Client<TokioDriver>>>,
+    lookups: Lookups,
 }
 
 #[derive(Default)]
@@ -100,6 +102,10 @@ impl Shared {
         lock(&self.exchanges).remove(&id);
     }
 
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
     pub fn add_client(&self, id: u32, client: Client<TokioDriver>) {
         lock(&self.clients).insert(id, client);
     }
@@ -158,6 +164,7 @@ impl Port {
                 queue: Mutex::default(),
                 exchanges: Mutex::default(),
                 clients: Mutex::default(),
+                lookups: Lookups::default(),
             }),
         })
     }
