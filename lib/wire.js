@@ -3,7 +3,7 @@
 // other side and is changed together with this file.
 
 /** What a completion is; the first byte of its frame. */
-const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7 }
+const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7, lookup: 8 }
 
 const START = 16 * 1024
 
