@@ -19,8 +19,6 @@ const { TrackedServer, TrackedTlsServer } = require('./tracked')
  * @property {string} [host] the address to listen on
  */
 
-/** @typedef {(TrackedServer | TrackedTlsServer) & { heads: string[], received: () => string, url: string }} Proxy */
-
 /**
  * @param {ProxyOptions} [options]
  * @returns {Promise<any>}
@@ -36,7 +34,7 @@ async function connectProxy({ cert, tls: tlsOptions, auth, answer, to, host } = 
   })
   const expected = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`
   server.on(cert ? 'secureConnection' : 'connection', async (/** @type {net.Socket} */ socket) => {
-    socket.on('error', () => {}).on('data', chunk => proxy.bytes.push(chunk))
+    socket.on('error', () => {}).on('data', (/** @type {any} */ chunk) => proxy.bytes.push(chunk))
     const head = await readHead(socket)
     if (head === undefined) return
     proxy.heads.push(head)
@@ -68,7 +66,7 @@ async function socksProxy({ auth, to, reply, method } = {}) {
     bytes: []
   })
   server.on('connection', async socket => {
-    socket.on('error', () => {}).on('data', chunk => proxy.bytes.push(chunk))
+    socket.on('error', () => {}).on('data', (/** @type {any} */ chunk) => proxy.bytes.push(chunk))
     const read = reader(socket)
     try {
       const [, count] = await read(2)
