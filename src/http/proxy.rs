@@ -86,7 +86,7 @@ pub struct Proxy {
 }
 
 enum Way {
-    Connect { tls: Option<Secured>, headers: HeaderMap },
+    Connect { tls: Option<Box<Secured>>, headers: HeaderMap },
     Socks5 { names: Names, credentials: Option<Credentials> },
 }
 
@@ -123,7 +123,7 @@ impl Proxy {
                 let tunnels = Arc::new(Tunnels { gates: Mutex::default(), runtime });
                 let observer: Arc<dyn Observer> = Arc::clone(&tunnels) as _;
                 pins.observe(Arc::downgrade(&observer));
-                Some(Secured { origin: TlsOrigin::new(&tls, pins, identity), tunnels })
+                Some(Box::new(Secured { origin: TlsOrigin::new(&tls, pins, identity), tunnels }))
             }
         };
         if let Some(credentials) = &credentials {
@@ -381,4 +381,76 @@ fn unusable(message: impl Into<String>) -> Failure {
 
 fn invalid(problem: &(impl Display + ?Sized)) -> Failure {
     Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(host: &str, port: u16) -> Target {
+        Target { host: Host::parse(host).unwrap(), port }
+    }
+
+    fn options(scheme: Scheme, bypass: &str) -> ProxyOptions {
+        ProxyOptions {
+            at: target("proxy.example", 3128),
+            scheme,
+            credentials: None,
+            headers: HeaderMap::new(),
+            bypass: bypass.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_that_are_left_out() {
+        let bypass = "corp.example, .dot.example ,10.0.0.0/8,2001:db8::/32,192.0.2.7";
+        let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
+        for (host, carried) in [
+            ("corp.example", false),
+            ("a.b.corp.example", false),
+            ("notcorp.example", true),
+            ("dot.example", false),
+            ("a.dot.example", false),
+            ("10.1.2.3", false),
+            ("11.1.2.3", true),
+            ("192.0.2.7", false),
+            ("192.0.2.8", true),
+            ("2001:db8::1", false),
+            ("2001:db9::1", true),
+        ] {
+            assert_eq!(proxy.carries(&target(host, 8443)), carried, "{host}");
+        }
+        for (bypass, carried) in [("", true), ("*", false), ("a,*", false), (",,", true)] {
+            let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
+            assert_eq!(proxy.carries(&target("corp.example", 443)), carried, "{bypass:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_is_asked_for() {
+        assert_eq!(authority(&target("api.example", 443)), "api.example:443");
+        assert_eq!(authority(&target("192.0.2.7", 8443)), "192.0.2.7:8443");
+        assert_eq!(authority(&target("2001:db8::1", 443)), "[2001:db8::1]:443");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_a_protocol_has_no_room_for() {
+        let long = "a".repeat(256);
+        let socks = || Scheme::Socks5 { names: Names::Remote };
+        for (scheme, username, password, taken) in [
+            (Scheme::Http, "user", "pass:word", true),
+            (Scheme::Http, "us:er", "", false),
+            (Scheme::Http, long.as_str(), long.as_str(), true),
+            (socks(), "us:er", "", true),
+            (socks(), "", "password", false),
+            (socks(), long.as_str(), "", false),
+            (socks(), "user", long.as_str(), false),
+        ] {
+            let (username, password) = (username.to_owned(), password.to_owned());
+            let credentials = Some(Credentials { username, password });
+            let made =
+                Proxy::new(ProxyOptions { credentials, ..options(scheme, "") }, Handle::current());
+            assert_eq!(made.is_ok(), taken);
+        }
+    }
 }
