@@ -32,6 +32,9 @@ export declare class NativePinSet {
   entry(host: string, port: number): string
 }
 
+/** A proxy that clients are made with. */
+export declare class NativeProxy {}
+
 /** A set of trust anchors. */
 export declare class NativeTrust {}
 
@@ -41,9 +44,11 @@ export declare class Port {
    * Makes a client. `trust` is what paths end at; without it the pins are the only trust. A string is the
    * error, as JSON.
    */
-  client(id: number, options: NativeOptions, pins: NativePinSet, trust?: NativeTrust | undefined | null): NativeClient | string
+  client(id: number, options: NativeOptions, pins: NativePinSet, trust?: NativeTrust | undefined | null, proxy?: NativeProxy | undefined | null): NativeClient | string
   /** Looks at a server without trusting it; the answer is an `Inspected` completion. */
-  inspect(id: number, host: string, port: number, options: NativeOptions, trust: NativeTrust): void
+  inspect(id: number, host: string, port: number, options: NativeOptions, trust: NativeTrust, proxy?: NativeProxy | undefined | null): void
+  /** Answers a `Lookup` completion: with addresses, or with a code and a message. Only the first answer counts. */
+  resolved(id: number, addresses: Array<string>, code?: string | undefined | null, message?: string | undefined | null): void
   /** `wake` is called, at most once per batch, when [`Port::take`] has something to give. */
   constructor(wake: () => void)
   /**
@@ -111,6 +116,8 @@ export interface NativeOptions {
   allowH2: boolean
   family: number
   localAddress?: string
+  /** Names are asked of JavaScript, in `Lookup` completions. */
+  lookup: boolean
   connectTimeout: number
   handshakeTimeout: number
   headersTimeout: number
@@ -120,6 +127,19 @@ export interface NativeOptions {
   connections: number
   /** Whether its connections may be waited for on the JavaScript thread's own event loop. */
   onLoop: boolean
+}
+
+/** A proxy, checked and made plain by JavaScript. */
+export interface NativeProxyOptions {
+  /** `http`, `https`, `socks5` or `socks5h`. */
+  scheme: string
+  host: string
+  port: number
+  username?: string
+  password?: string
+  /** Names and values in turn. */
+  headers: Array<string>
+  noProxy: string
 }
 
 /** Whether the server's own certificate satisfies the pins in force; `false` leaves the question open. */
@@ -133,6 +153,9 @@ export declare function pinOf(material: Uint8Array, target: string, algorithm: s
 
 /** Makes a pin set of a policy's text. A string is the error, as JSON. */
 export declare function pinSet(policy: string): NativePinSet | string
+
+/** Makes a proxy; `options` and `pins` are those of the TLS with an `https` one. A string is the error, as JSON. */
+export declare function proxy(given: NativeProxyOptions, options?: NativeOptions | undefined | null, pins?: NativePinSet | undefined | null, trust?: NativeTrust | undefined | null): NativeProxy | string
 
 /** A server for these names and its impostors, all trusted: what a client is tried out with. */
 export declare function rehearsal(names: Array<string>): string

@@ -11,7 +11,7 @@
 import type { KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
 import type { Agent, AgentOptions, RequestOptions as HttpsRequestOptions } from 'node:https'
-import type { Socket } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from 'node:tls'
 
@@ -198,7 +198,10 @@ export interface TrustOptions {
   maxVersion?: 'TLSv1.2' | 'TLSv1.3'
   /** Whether HTTP/2 is offered by ALPN. Default: true. */
   allowH2?: boolean
-  /** Milliseconds from the look-up of the name to a TCP connection; 0: no limit. Default: 10000. `ETIMEDOUT`. */
+  /**
+   * Milliseconds from the look-up of the name to a TCP connection, or to a tunnel through a proxy; 0: no limit. Default:
+   * 10000. `ETIMEDOUT`.
+   */
   connectTimeout?: number
   /** Milliseconds for the TLS handshake; 0: no limit. Default: 10000. `ERR_TLS_HANDSHAKE_TIMEOUT`. */
   handshakeTimeout?: number
@@ -219,6 +222,19 @@ export interface ClientOptions extends TrustOptions {
   family?: 0 | 4 | 6
   /** The local IP address to connect from. */
   localAddress?: string
+  /**
+   * Looks names up instead of the system, as Node's option of that name: for each new connection, called with `family`
+   * and `all: true`, answering with one address or a list. It says where to connect; whom to expect stays the URL's host
+   * or `servername`. The name of a proxy is looked up with it too. Its error rejects the request with the error's code
+   * (`ERR_OPERATION_FAILED` if it has none) in the phase `dns`; what is no IP address is `ERR_INVALID_IP_ADDRESS`.
+   */
+  lookup?: LookupFunction
+  /**
+   * Connects through a proxy. `'env'`: the one in `https_proxy` or `HTTPS_PROXY`, if any, but for the hosts in `no_proxy`
+   * or `NO_PROXY`, as they are when the client is made. Without this option the environment is not looked at. `family`
+   * and `localAddress` are for the connection to the proxy.
+   */
+  proxy?: string | URL | ProxyOptions
   /** Milliseconds from sending a request to its response's head; 0: no limit. Default: 300000. `ETIMEDOUT`. */
   headersTimeout?: number
   /** Milliseconds between two pieces of a body that is being read; 0: no limit. Default: 300000. `ETIMEDOUT`. */
@@ -231,6 +247,43 @@ export interface ClientOptions extends TrustOptions {
   connections?: number
   /** Only `true` is accepted: `false` would switch verification off (`ERR_TLS_PIN_UNSAFE`). */
   rejectUnauthorized?: true
+}
+
+/**
+ * A proxy. It is told the target's host and port and nothing of the request; the target's TLS and its pins are the same
+ * inside the tunnel as without one.
+ *
+ * Failures on the way to it and at it have the phase `proxy` and its host and port: `ERR_PROXY_TUNNEL` if it opens no
+ * tunnel (CONNECT answered with anything but 2xx, which the message tells; any failure of SOCKS), else the codes of a
+ * server. That `connectTimeout` is over has the phase `connect`.
+ */
+export interface ProxyOptions {
+  /**
+   * `http:` (CONNECT, RFC 9110, 9.3.6; port 80 by default), `https:` (CONNECT inside TLS; 443), `socks5h:` (RFC 1928; the
+   * proxy looks the target's name up; 1080) or `socks5:` (this side does), or `'env'`. `user:password@`, percent-encoded,
+   * is sent to the proxy alone: as Basic, or by RFC 1929 (255 bytes each).
+   */
+  url: string | URL
+  /** Hosts to connect to directly, by commas: names with all below them, IP addresses, networks (`10.0.0.0/8`), `*`. */
+  noProxy?: string
+  /** Further headers of CONNECT, such as another `proxy-authorization`. Not for SOCKS. */
+  headers?: Record<string, string>
+  /**
+   * The pins of an `https:` proxy, which needs them, apart from those of the targets. These and the other TLS options are
+   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`). When a `PinSet` given here changes, tunnels through a proxy that it
+   * no longer allows are closed. An entry with `mode: 'report'` lets a proxy pass without an event.
+   */
+  pins?: Pins
+  trust?: ClientOptions['trust']
+  ca?: ClientOptions['ca']
+  crl?: ClientOptions['crl']
+  cert?: ClientOptions['cert']
+  key?: ClientOptions['key']
+  passphrase?: ClientOptions['passphrase']
+  pfx?: ClientOptions['pfx']
+  servername?: ClientOptions['servername']
+  minVersion?: ClientOptions['minVersion']
+  maxVersion?: ClientOptions['maxVersion']
 }
 
 export type RequestHeaders =
@@ -601,12 +654,17 @@ export interface Inspection {
   incomplete: TlsPinningError | null
 }
 
+export interface InspectOptions extends TrustOptions {
+  proxy?: ClientOptions['proxy']
+  signal?: AbortSignal
+}
+
 /**
  * Looks at a server without trusting it: shakes hands, notes what it presents, and closes. No application byte is sent.
  *
  * @param target `example.com`, `example.com:8443` or an https URL.
  */
-export function inspect(target: string | URL, options?: TrustOptions & { signal?: AbortSignal }): Promise<Inspection>
+export function inspect(target: string | URL, options?: InspectOptions): Promise<Inspection>
 
 /** When a failure happened. In all phases before `request` nothing of the request has left the machine. */
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'

@@ -11,6 +11,7 @@ const { after, before, describe, it } = require('node:test')
 const { promisify } = require('node:util')
 const { PinSet } = require('..')
 const { ca, leaf } = require('./helpers/pki')
+const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
 
 const LIMIT = { timeout: 120_000 }
@@ -32,6 +33,7 @@ const PRINTS = {
     /^200$/m,
     /^200 ok$/m,
     /^200 ok$/m,
+    /^200$/m,
     /^200\n200\n200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
@@ -60,8 +62,10 @@ before(async () => {
   const backup = await leaf({ issuer: root })
   const server = await httpsServer({ cert })
   const deviceServer = await httpsServer({ cert: device })
-  servers.push(server, deviceServer)
+  const proxy = await connectProxy({ auth: { username: 'user', password: 'password' } })
+  servers.push(server, deviceServer, proxy)
   filledIn = [
+    [/proxy\.example\.com:3128/g, `localhost:${proxy.port}`],
     [/https:\/\/(api\.)?example\.com\//g, `https://localhost:${server.port}/`],
     [/inspect\('api\.example\.com'\)/g, `inspect('localhost:${server.port}')`],
     [/host: 'api\.example\.com', port: 443/g, `host: 'localhost', port: ${server.port}`],

@@ -7,6 +7,7 @@ const { argumentError, own, unwrapObject } = require('./errors.js')
 const { fetchWith } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
+const { lookups } = require('./lookup.js')
 const { handleOf } = require('./policy.js')
 const { abort, flush, hold, port, register, release, send, watchers } = require('./port.js')
 const { checkRedirect, discard, isRedirect, nextHop } = require('./redirects.js')
@@ -21,7 +22,10 @@ const URLS = 256
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
 
 let lastClient = 0
-const forgotten = new FinalizationRegistry((/** @type {number} */ id) => watchers.delete(id))
+const forgotten = new FinalizationRegistry((/** @type {number} */ id) => {
+  watchers.delete(id)
+  lookups.delete(id)
+})
 
 class PinnedClient {
   #id
@@ -30,16 +34,22 @@ class PinnedClient {
   /** @type {string | undefined} */
   #servername
   #closed = false
+  /** What looks names up, kept by nobody else. @type {{ lookup: import('./lookup.js').Lookup } | undefined} */
+  #names
   /** @type {Map<string, { href: string, host: string, port: number, path: string }>} */
   #urls = new Map()
 
   /** @param {Record<string, unknown>} options */
   constructor(options) {
-    const { pins, trust, native } = clientOptions(options ?? {})
+    const { pins, trust, native, lookup, proxy } = clientOptions(options ?? {})
     this.#id = ++lastClient
     this.#pins = pins
     this.#servername = native.servername
-    this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust))
+    this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust, proxy))
+    if (lookup) {
+      this.#names = { lookup }
+      lookups.set(this.#id, new WeakRef(this.#names))
+    }
     const weak = new WeakRef(pins)
     watchers.set(this.#id, info => tellAccepted(weak.deref(), 'client', info))
     forgotten.register(this, this.#id)

@@ -7,7 +7,7 @@ const { abort, hold, port, register, release } = require('./port.js')
 const { kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
 
-const OPTIONS = ['servername', 'ca', 'cert', 'key', 'passphrase', 'pfx', 'minVersion', 'maxVersion', 'allowH2']
+const OPTIONS = ['servername', 'ca', 'cert', 'key', 'passphrase', 'pfx', 'minVersion', 'maxVersion', 'allowH2', 'proxy']
 const LIMITS = ['connectTimeout', 'handshakeTimeout', 'signal']
 /** No connection is made for requests, so no pin is ever looked at. */
 const NO_PINS = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
@@ -21,7 +21,7 @@ async function inspect(target, options = {}) {
   checkObject(options, [...OPTIONS, ...LIMITS])
   const { signal, ...given } = own(options)
   const { host, port: number } = parseTarget(target)
-  const { native, trust } = clientOptions({ ...given, pins: NO_PINS })
+  const { native, trust, proxy } = clientOptions({ ...given, pins: NO_PINS })
   if (signal !== undefined) checkSignal(signal)
   if (signal?.aborted) throw signal.reason
   const store = /** @type {import('../binding.js').NativeTrust} */ (trust)
@@ -34,7 +34,7 @@ async function inspect(target, options = {}) {
       reject(signal?.reason)
     }
     signal?.addEventListener('abort', stop, { once: true })
-    port.inspect(id, host, number, native, store)
+    port.inspect(id, host, number, native, store, proxy)
   }).finally(() => {
     release()
     signal?.removeEventListener('abort', stop)

@@ -5,6 +5,7 @@ const crypto = require('node:crypto')
 const { argumentError, isPlain, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
 const { mayUseLoop } = require('./port.js')
+const { proxyOf } = require('./proxy.js')
 const { bytes, byteList, kind, trustOf } = require('./trust.js')
 
 /** Options of a client, with what holds where they are not given. Times in milliseconds, 0 for no limit. */
@@ -23,6 +24,8 @@ const CLIENT_DEFAULTS = {
   allowH2: true,
   family: 0,
   localAddress: undefined,
+  lookup: undefined,
+  proxy: undefined,
   connectTimeout: 10_000,
   handshakeTimeout: 10_000,
   headersTimeout: 300_000,
@@ -107,8 +110,18 @@ function checkObject(options, known) {
 }
 
 /**
+ * @typedef {object} ClientParts
+ * @property {InstanceType<typeof import('./policy.js').PinSet>} pins
+ * @property {import('../binding.js').NativeTrust} [trust]
+ * @property {import('../binding.js').NativeOptions} native
+ * @property {import('./lookup.js').Lookup} [lookup]
+ * @property {import('../binding.js').NativeProxy} [proxy]
+ */
+
+/**
  * What a client is made of.
  * @param {any} options
+ * @returns {ClientParts}
  */
 function clientOptions(options) {
   checkObject(options, CLIENT_OPTIONS)
@@ -117,7 +130,8 @@ function clientOptions(options) {
   if (all.rejectUnauthorized !== true) {
     throw unsafe("rejectUnauthorized: false switches verification off; for a self-signed server say trust: 'pin-only'")
   }
-  return { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all) }
+  const parts = { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all) }
+  return { ...parts, lookup: all.lookup, proxy: proxyOf(all.proxy, clientOptions) }
 }
 
 /**
@@ -132,6 +146,7 @@ function nativeOptions(all) {
     minVersion: text(all, 'minVersion'),
     maxVersion: text(all, 'maxVersion'),
     localAddress: text(all, 'localAddress'),
+    lookup: isLookup(all.lookup),
     allowH2: boolean(all, 'allowH2'),
     family: family(all.family),
     connectTimeout: number(all, 'connectTimeout', 0),
@@ -233,6 +248,12 @@ function number(all, name, least, most = Number.MAX_SAFE_INTEGER) {
     'ERR_INVALID_ARG_VALUE',
     `${name} must be an integer from ${least} to ${most}, not ${String(value)}`
   )
+}
+
+/** @param {unknown} value */
+function isLookup(value) {
+  if (value === undefined || typeof value === 'function') return value !== undefined
+  throw argumentError('ERR_INVALID_ARG_TYPE', `lookup must be a function as dns.lookup, not ${kind(value)}`)
 }
 
 /** @param {unknown} value */

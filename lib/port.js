@@ -3,6 +3,7 @@
 
 const { Port } = require('./native.js')
 const { fromFailure } = require('./errors.js')
+const { lookUp } = require('./lookup.js')
 const { Batch, Completions, Head, Kind } = require('./wire.js')
 
 /**
@@ -178,6 +179,12 @@ function dispatch(completions) {
       const value = completions.json()
       exchanges.delete(id)
       exchange?.onInspected?.(value)
+      break
+    }
+    case Kind.lookup: {
+      const question = completions.u32()
+      const family = completions.u8()
+      lookUp(port, id, question, family, completions.bytes().toString())
       break
     }
   }

@@ -3,10 +3,11 @@
 
 const { KeyObject } = require('node:crypto')
 const { PinnedClient } = require('./client.js')
-const { own } = require('./errors.js')
+const { isPlain, own } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject } = require('./options.js')
 const { policyText } = require('./pins.js')
 const { PinSet } = require('./policy.js')
+const { proxyGiven } = require('./proxy.js')
 
 /** @typedef {InstanceType<typeof PinSet>} Pins */
 
@@ -29,7 +30,9 @@ async function pinnedRequest(url, options) {
 /** @param {Record<string, any>} given */
 function clientFor(given) {
   // One reading of everything: what a client is found by is what it is made from.
-  const { pins, ...rest } = given
+  // The environment is part of what a client is made from.
+  const { pins, proxy, ...others } = given
+  const rest = { ...others, proxy: proxyGiven(proxy) }
   const options = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, copy(value)]))
   const policy = pins instanceof PinSet ? pins : JSON.parse(policyText(pins))
   const key = identity(policy, options)
@@ -53,12 +56,15 @@ function copy(value) {
   if (ArrayBuffer.isView(value)) {
     return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice()
   }
-  return value instanceof ArrayBuffer ? new Uint8Array(value.slice(0)) : value
+  if (value instanceof ArrayBuffer) return new Uint8Array(value.slice(0))
+  if (value instanceof URL) return value.href
+  if (typeof value !== 'object' || value === null || !isPlain(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, copy(item)]))
 }
 
-let lastPinSet = 0
-/** @type {WeakMap<object, number>} */
-const pinSets = new WeakMap()
+let last = 0
+/** Pin sets and functions, which are themselves and not what they say. @type {WeakMap<object, number>} */
+const numbers = new WeakMap()
 
 /**
  * Options by their values, so that a list written anew in each call is the same list, and one that was changed is
@@ -70,13 +76,13 @@ function identity(policy, options) {
   const names = Object.keys(options).filter(name => options[name] !== undefined)
   const parts = names.sort().map(name => [name, keyOf(options[name])])
   if (parts.some(([, key]) => key === undefined)) return undefined
-  return JSON.stringify([policy instanceof PinSet ? pinSetNumber(policy) : policy, parts])
+  return JSON.stringify([policy instanceof PinSet ? numberOf(policy) : policy, parts])
 }
 
-/** @param {Pins} pins */
-function pinSetNumber(pins) {
-  const number = pinSets.get(pins) ?? ++lastPinSet
-  pinSets.set(pins, number)
+/** @param {object} value */
+function numberOf(value) {
+  const number = numbers.get(value) ?? ++last
+  numbers.set(value, number)
   return number
 }
 
@@ -91,9 +97,19 @@ function keyOf(value) {
   if (value instanceof KeyObject && value.type === 'private') {
     return `key ${value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')}`
   }
-  if (!Array.isArray(value)) return undefined
+  if (typeof value === 'function') return `function ${numberOf(value)}`
+  if (value instanceof PinSet) return `pins ${numberOf(value)}`
+  if (!Array.isArray(value)) return entriesOf(value)
   const items = value.map(keyOf)
   return items.includes(undefined) ? undefined : JSON.stringify(items)
+}
+
+/** What stands in a plain object such as `proxy`. @param {any} value */
+function entriesOf(value) {
+  if (typeof value !== 'object' || value === null || !isPlain(value)) return undefined
+  const names = Object.keys(value).filter(name => value[name] !== undefined)
+  const entries = names.sort().map(name => [name, keyOf(value[name])])
+  return entries.some(([, key]) => key === undefined) ? undefined : `object ${JSON.stringify(entries)}`
 }
 
 module.exports = { pinnedRequest }

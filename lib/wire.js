@@ -3,7 +3,17 @@
 // other side and is changed together with this file.
 
 /** What a completion is; the first byte of its frame. */
-const Kind = { head: 1, chunk: 2, failed: 3, writable: 4, connection: 5, connectionClosed: 6, inspected: 7, more: 9 }
+const Kind = {
+  head: 1,
+  chunk: 2,
+  failed: 3,
+  writable: 4,
+  connection: 5,
+  connectionClosed: 6,
+  inspected: 7,
+  lookup: 8,
+  more: 9
+}
 
 const START = 16 * 1024
 

@@ -1,6 +1,7 @@
 // What a TypeScript program writes. It is compiled, never run: `tsc` fails where the declarations do not allow it.
 
 import { createPublicKey, X509Certificate } from 'node:crypto'
+import { lookup } from 'node:dns'
 import http2 from 'node:http2'
 import https from 'node:https'
 import tls from 'node:tls'
@@ -60,6 +61,12 @@ export async function use(): Promise<PinnedResponse> {
   const { chain } = await inspect('api.example.com:8443', { ca: [''] })
   verifyChain({ chain: chain.map(({ pem }) => pem), hostname: 'api.example.com', pins, time: new Date() })
   console.log(String(parsePin('sha256/…')), pinOf('', { target: 'certificate' }).digest, tlsPinning.pinOf)
+
+  const proxy = { url: new URL('https://proxy.example'), pins: ['sha256/…'], noProxy: '10.0.0.0/8' }
+  await pinnedRequest('https://api.example.com', { pins, proxy, lookup })
+  await inspect('api.example.com', { proxy: 'env' })
+  // @ts-expect-error It says where it is.
+  new PinnedClient({ pins, proxy: {} })
 
   // @ts-expect-error A client without pins is not made.
   new PinnedClient({})

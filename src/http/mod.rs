@@ -3,6 +3,7 @@
 //! - [`driver`]: what a connection runs on; [`tokio_driver`]: native threads
 //! - [`home`]: where a connection's task runs, there or on an event loop of somebody else's; [`turns`]: what runs on that
 //!   loop; [`reactor`], [`socket`]: how it waits
+//! - [`proxy`]: the way through a proxy; [`route`]: what TLS runs over then
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
 //! - [`failure`]: errors of an exchange, as codes
@@ -13,6 +14,7 @@ pub mod driver;
 pub mod failure;
 pub mod home;
 pub mod pool;
+pub mod proxy;
 #[cfg(unix)]
 pub mod reactor;
 #[cfg(not(unix))]
@@ -20,6 +22,7 @@ pub mod reactor;
 pub mod reactor;
 pub mod request;
 pub mod response;
+pub mod route;
 pub mod socket;
 pub mod tokio_driver;
 pub mod turns;

@@ -19,8 +19,10 @@ use crate::tls::{Failure, Phase};
 
 use super::exchange;
 use super::failure;
+use super::lookup;
 use super::pins::NativePinSet;
 use super::port::Port;
+use super::proxy::NativeProxy;
 use super::runtime;
 use super::shared::Shared;
 use super::trust::NativeTrust;
@@ -40,6 +42,8 @@ pub struct NativeOptions {
     pub allow_h2: bool,
     pub family: u32,
     pub local_address: Option<String>,
+    /// Names are asked of JavaScript, in `Lookup` completions.
+    pub lookup: bool,
     pub connect_timeout: f64,
     pub handshake_timeout: f64,
     pub headers_timeout: f64,
@@ -69,6 +73,7 @@ impl Port {
         options: NativeOptions,
         pins: &NativePinSet,
         trust: Option<&NativeTrust>,
+        proxy: Option<&NativeProxy>,
     ) -> Result<Either<NativeClient, String>> {
         let on_loop = options.on_loop;
         let parts = match parts(id, options, pins, trust, self.shared()) {
@@ -76,8 +81,9 @@ impl Port {
             Err(failure) => return Ok(Either::B(failure::to_json(&failure).to_string())),
         };
         let (addresses, options) = parts;
+        let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
         let turns = if on_loop { self.shared().turns() } else { Weak::new() };
-        let driver = TokioDriver::new(runtime::handle()?, addresses, turns);
+        let driver = TokioDriver::new(runtime::handle()?, addresses, proxy, turns);
         self.shared().add_client(id, Client::new(driver, options));
         Ok(Either::A(NativeClient { id, shared: Arc::downgrade(self.shared()) }))
     }
@@ -91,9 +97,12 @@ impl Port {
         port: u16,
         options: NativeOptions,
         trust: &NativeTrust,
+        proxy: Option<&NativeProxy>,
     ) -> Result<()> {
         let shared = Arc::clone(self.shared());
-        let driver = TokioDriver::new(runtime::handle()?, Addresses::default(), Weak::new());
+        let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
+        let addresses = Addresses::default();
+        let driver = TokioDriver::new(runtime::handle()?, addresses, proxy, Weak::new());
         // Here, on JavaScript's thread, to which the bytes in the options belong.
         let look = super::inspect::Look::new(&host, port, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {
@@ -149,6 +158,7 @@ fn parts(
         6 => Family::V6,
         _ => Family::Any,
     };
+    let lookup = options.lookup.then(|| lookup::asking(shared, id));
     let trust = trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store())));
     let (opened, closed) = (Arc::downgrade(shared), Arc::downgrade(shared));
     let client = ClientOptions {
@@ -184,7 +194,7 @@ fn parts(
         },
         tls: tls(options, trust)?,
     };
-    Ok((Addresses { family, local }, client))
+    Ok((Addresses { family, local, lookup }, client))
 }
 
 /// The TLS part of the options.

@@ -3,6 +3,7 @@
 //! - [`port`]: one JavaScript thread's way in and out, by the batch; [`shared`]: what native threads hold of it;
 //!   [`queue`]: what waits to go out; [`wire`]: the packed form
 //! - [`client`], [`exchange`]: a client's options, one request under way
+//! - [`proxy`]: the way through a proxy; [`lookup`]: names that JavaScript looks up
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
 //! - [`identity`]: the decision about a connection of Node's own TLS
 //! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
@@ -12,8 +13,10 @@ pub mod exchange;
 pub mod failure;
 pub mod identity;
 pub mod inspect;
+pub mod lookup;
 pub mod pins;
 pub mod port;
+pub mod proxy;
 pub mod queue;
 pub mod runtime;
 pub mod shared;

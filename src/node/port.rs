@@ -19,6 +19,7 @@ use crate::http::turns::Turns;
 use crate::tls::{Failure, Phase};
 
 use super::exchange::{self, Exchange};
+use super::lookup::Lookups;
 use super::runtime;
 use super::shared::{Entry, Shared, Wanted, call, lock};
 use super::uv;
@@ -52,6 +53,7 @@ impl Port {
                 exchanges: Mutex::default(),
                 clients: Mutex::default(),
                 turns: OnceLock::new(),
+                lookups: Lookups::default(),
             }),
             large: Mutex::default(),
         })

@@ -19,6 +19,7 @@ use crate::http::turns::Turns;
 use crate::tls::Failure;
 
 use super::failure;
+use super::lookup::Lookups;
 use super::queue::Queue;
 use super::runtime;
 use super::wire::{Kind, Packed};
@@ -34,6 +35,7 @@ pub struct Shared {
     pub(super) clients: Mutex<HashMap<u32, Client<TokioDriver>>>,
     /// What runs on the JavaScript thread's event loop, where it can be used.
     pub(super) turns: OnceLock<Arc<Turns>>,
+    pub(super) lookups: Lookups,
 }
 
 /// What JavaScript wants of a response's body.
@@ -137,6 +139,10 @@ impl Shared {
     /// Forgets a request that is over.
     pub fn finished(&self, id: u32) {
         lock(&self.exchanges).remove(&id);
+    }
+
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     pub fn add_client(&self, id: u32, client: Client<TokioDriver>) {

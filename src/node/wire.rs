@@ -156,6 +156,8 @@ pub enum Kind {
     ConnectionClosed = 6,
     /// The answer to `inspect`.
     Inspected = 7,
+    /// A name to be looked up by the client's own function: the question's number, the family, the name.
+    Lookup = 8,
     /// There is another batch to be taken.
     More = 9,
 }

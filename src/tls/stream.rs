@@ -100,7 +100,12 @@ impl Gate {
     fn check_again(&self) -> Result<(), Failure> {
         let now = self.clock.current_time().ok_or_else(no_clock)?;
         let presented = self.verified();
-        let verified = self.verifier.verify(&presented.presented, now)?;
+        // With the identity, which for the TLS of a proxy is not the one that the request is for.
+        let identity = self.identity();
+        let verified = self
+            .verifier
+            .verify(&presented.presented, now)
+            .map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))?;
         // Under the lock, so that two threads which check at once leave one outcome behind, not parts of two.
         let mut current = self.verified.write().unwrap_or_else(PoisonError::into_inner);
         self.deadline.store(verified.expires().unwrap_or(i64::MAX), Ordering::Release);

@@ -1,0 +1,456 @@
+//! The way through a proxy: HTTP CONNECT (RFC 9110, 9.3.6), in the clear or inside TLS that has pins of its own, and
+//! SOCKS5 (RFC 1928, 1929). A proxy is told the target's host and port and nothing of the request.
+//!
+//! SOCKS is hyper-util's. CONNECT is hyper's own client and not hyper-util's `Tunnel`, which tells no status but 407, takes
+//! no success but 200, does not flush what it writes and drops what the proxy sends after its answer.
+
+use std::fmt::Display;
+use std::future::Ready;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::proxy::SocksV5;
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::runtime::Handle;
+use tower_service::Service;
+
+use crate::pinning::{Host, Observer, PinSet};
+use crate::tls::config::TlsConfig;
+use crate::tls::connect::{TlsOrigin, Unproved};
+use crate::tls::stream::Gate;
+use crate::tls::{Failure, Identity, Phase, codes};
+
+use super::driver::Target;
+use super::route::Route;
+
+/// What a proxy's answer to CONNECT may take.
+const HEAD: usize = 64 * 1024;
+/// What a length of one byte can say (RFC 1929, 2).
+const SOCKS_TEXT: usize = 255;
+
+/// A proxy, as it is asked for.
+pub struct ProxyOptions {
+    pub at: Target,
+    pub scheme: Scheme,
+    pub credentials: Option<Credentials>,
+    /// Further headers of CONNECT.
+    pub headers: HeaderMap,
+    /// Hosts that are connected to directly, by the rules of curl's `NO_PROXY`.
+    pub bypass: String,
+}
+
+/// What is spoken with a proxy.
+pub enum Scheme {
+    Http,
+    /// HTTP inside TLS, under pins of its own and as an identity of its own.
+    Https {
+        tls: Box<TlsConfig>,
+        pins: Arc<PinSet>,
+        servername: Option<Host>,
+    },
+    Socks5 {
+        names: Names,
+    },
+}
+
+/// Who looks up the target's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// This machine: `socks5:`.
+    Local,
+    /// The proxy: `socks5h:`.
+    Remote,
+}
+
+/// A user's name and password. They stand in no message and are told to nobody but the proxy.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: String,
+    pub password: String,
+}
+
+/// A proxy that connections can be made through.
+pub struct Proxy {
+    at: Target,
+    way: Way,
+    direct: Matcher,
+}
+
+enum Way {
+    Connect { tls: Option<Box<Secured>>, headers: HeaderMap },
+    Socks5 { names: Names, credentials: Option<Credentials> },
+}
+
+/// The TLS side of a proxy. Its sessions and its verifier are shared with no target.
+struct Secured {
+    origin: TlsOrigin,
+    tunnels: Arc<Tunnels>,
+}
+
+impl Proxy {
+    /// # Errors
+    /// What cannot be sent: credentials that the protocol has no room for, a host that no certificate can name.
+    pub fn new(options: ProxyOptions, runtime: Handle) -> Result<Self, Failure> {
+        let ProxyOptions { at, scheme, credentials, mut headers, bypass } = options;
+        // The proxy that the matcher is given decides nothing; what is asked is only whether one is used at all.
+        let direct = Matcher::builder().https("http://proxy.invalid").no(bypass).build();
+        let tls = match scheme {
+            Scheme::Socks5 { names } => {
+                if let Some(Credentials { username, password }) = &credentials
+                    && (username.is_empty()
+                        || username.len() > SOCKS_TEXT
+                        || password.len() > SOCKS_TEXT)
+                {
+                    return Err(invalid(
+                        "the proxy's user name must have from 1 to 255 bytes, its password 255 at most",
+                    ));
+                }
+                return Ok(Self { at, way: Way::Socks5 { names, credentials }, direct });
+            }
+            Scheme::Http => None,
+            Scheme::Https { tls, pins, servername } => {
+                let host = servername.unwrap_or_else(|| at.host.clone());
+                let identity = Identity::new(host, at.port).map_err(|error| invalid(&error))?;
+                let tunnels = Arc::new(Tunnels { gates: Mutex::default(), runtime });
+                let observer: Arc<dyn Observer> = Arc::clone(&tunnels) as _;
+                pins.observe(Arc::downgrade(&observer));
+                Some(Box::new(Secured { origin: TlsOrigin::new(&tls, pins, identity), tunnels }))
+            }
+        };
+        if let Some(credentials) = &credentials {
+            if credentials.username.contains(':') {
+                return Err(invalid(
+                    "the proxy's user name holds a colon, which Basic cannot send",
+                ));
+            }
+            headers.insert(PROXY_AUTHORIZATION, basic(credentials)?);
+        }
+        Ok(Self { at, way: Way::Connect { tls, headers }, direct })
+    }
+
+    /// Where the proxy is.
+    #[must_use]
+    pub fn at(&self) -> &Target {
+        &self.at
+    }
+
+    /// Whether connections to `target` go through the proxy.
+    #[must_use]
+    pub fn carries(&self, target: &Target) -> bool {
+        uri(target).is_none_or(|uri| self.direct.intercept(&uri).is_some())
+    }
+
+    /// Whether the target's address, not its name, is what the proxy is to be told.
+    #[must_use]
+    pub fn wants_address(&self) -> bool {
+        matches!(self.way, Way::Socks5 { names: Names::Local, .. })
+    }
+
+    /// The policy's word on the proxy before a packet is sent to it.
+    ///
+    /// # Errors
+    /// `ERR_TLS_PIN_UNLISTED`, `ERR_TLS_PIN_EXPIRED`.
+    pub fn decide(&self) -> Result<(), Failure> {
+        match &self.way {
+            Way::Connect { tls: Some(tls), .. } => {
+                tls.origin.decide().map_err(|failure| failure.in_phase(Phase::Proxy))?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a tunnel to `target` over a new connection to the proxy.
+    ///
+    /// # Errors
+    /// In the phase `proxy`, with the proxy's host and port. If [`Unproved::resumed`], the sessions with the proxy
+    /// have been forgotten and another connection may do better.
+    pub async fn tunnel<IO>(&self, io: IO, target: &Target) -> Result<Route<IO>, Unproved>
+    where
+        IO: Read + Write + Unpin + Send + 'static,
+    {
+        let route = match &self.way {
+            Way::Socks5 { credentials, .. } => socks5(io, target, credentials.as_ref())
+                .await
+                .map(Route::Direct)
+                .map_err(Unproved::from),
+            Way::Connect { tls: None, headers } => {
+                connect(io, target, headers).await.map(Route::Direct).map_err(Unproved::from)
+            }
+            Way::Connect { tls: Some(tls), headers } => match tls.origin.handshake(io).await {
+                Ok((stream, _)) => {
+                    tls.tunnels.add(stream.gate());
+                    connect(stream, target, headers)
+                        .await
+                        .map(|stream| Route::Secured(Box::new(stream)))
+                        .map_err(Unproved::from)
+                }
+                Err(refused) => {
+                    if refused.resumed {
+                        tls.origin.forget_sessions();
+                    }
+                    let identity = tls.origin.identity();
+                    let (host, port) = (identity.host().to_string(), identity.port());
+                    Err(Unproved { failure: refused.failure.at(&host, port), ..refused })
+                }
+            },
+        };
+        route.map_err(|refused| Unproved { failure: self.failed(refused.failure), ..refused })
+    }
+
+    /// A failure on the way to the proxy or at it.
+    #[must_use]
+    pub fn failed(&self, failure: Failure) -> Failure {
+        failure.in_phase(Phase::Proxy).at(&self.at.host.to_string(), self.at.port)
+    }
+}
+
+/// The tunnels that a proxy's pins have allowed. When the pins change, those which they no longer allow end at once,
+/// not only at the next byte (I4).
+struct Tunnels {
+    gates: Mutex<Vec<Weak<Gate>>>,
+    runtime: Handle,
+}
+
+impl Tunnels {
+    fn add(&self, gate: &Arc<Gate>) {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|gate| gate.strong_count() > 0);
+        gates.push(Arc::downgrade(gate));
+    }
+}
+
+impl Observer for Tunnels {
+    fn policy_changed(&self) {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gates: Vec<_> = gates.iter().filter_map(Weak::upgrade).collect();
+        // On the native threads: verifying anew takes its time, and who replaces a policy should not wait.
+        self.runtime.spawn(async move {
+            for gate in gates {
+                gate.enforce();
+            }
+        });
+    }
+}
+
+/// Asks for a tunnel and waits for the answer.
+async fn connect<IO>(io: IO, target: &Target, headers: &HeaderMap) -> Result<IO, Failure>
+where
+    IO: Read + Write + Unpin + Send + 'static,
+{
+    let authority = authority(target);
+    let mut request = http::Request::connect(authority.as_str())
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| invalid(&error))?;
+    *request.headers_mut() = headers.clone();
+    let host = HeaderValue::from_str(&authority).map_err(|error| invalid(&error))?;
+    request.headers_mut().insert(HOST, host);
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD)
+        .title_case_headers(true)
+        .handshake(io)
+        .await
+        .map_err(|error| broken(&error))?;
+    let asked = async move {
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        if !response.status().is_success() {
+            return Err(refused(&authority, response.status()));
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(|error| broken(&error))?;
+        let parts = upgraded.downcast::<IO>().map_err(|_| unusable("the tunnel was not opened"))?;
+        // A TLS server says nothing before it is spoken to, so this is not the target's.
+        if !parts.read_buf.is_empty() {
+            return Err(unusable("the proxy sent more than an answer to CONNECT"));
+        }
+        Ok(parts.io)
+    };
+    match select(pin!(asked), pin!(connection.with_upgrades())).await {
+        Either::Left((opened, _)) => opened,
+        // What ended the connection is told to who asked.
+        Either::Right((_, asked)) => asked.await,
+    }
+}
+
+async fn socks5<IO>(
+    io: IO,
+    target: &Target,
+    credentials: Option<&Credentials>,
+) -> Result<IO, Failure>
+where
+    IO: Read + Write + Unpin + Send + 'static,
+{
+    let destination = uri(target).ok_or_else(|| unusable("the host cannot be told to a proxy"))?;
+    let mut socks = SocksV5::new(Uri::from_static("socks5://proxy.invalid"), Opened(Some(io)));
+    if let Some(Credentials { username, password }) = credentials {
+        socks = socks.with_auth(username.clone(), password.clone());
+    }
+    // Its error type has no public name; its text holds nothing of the proxy's and nothing of the credentials.
+    socks
+        .call(destination)
+        .await
+        .map_err(|error| unusable(format!("no tunnel to {}: {error}", authority(target))))
+}
+
+/// The connector of a connection that is there already.
+struct Opened<IO>(Option<IO>);
+
+impl<IO> Service<Uri> for Opened<IO> {
+    type Response = IO;
+    type Error = Failure;
+    type Future = Ready<Result<IO, Failure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        std::future::ready(self.0.take().ok_or_else(|| unusable("the connection is taken")))
+    }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+fn authority(target: &Target) -> String {
+    match &target.host {
+        Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{}", target.port),
+        host => format!("{host}:{}", target.port),
+    }
+}
+
+/// The target as hyper-util's connectors take it.
+#[must_use]
+pub fn uri(target: &Target) -> Option<Uri> {
+    Uri::builder().scheme("https").authority(authority(target)).path_and_query("/").build().ok()
+}
+
+fn basic(Credentials { username, password }: &Credentials) -> Result<HeaderValue, Failure> {
+    let encoded = data_encoding::BASE64.encode(format!("{username}:{password}").as_bytes());
+    let mut value =
+        HeaderValue::from_str(&format!("Basic {encoded}")).map_err(|error| invalid(&error))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The proxy's answer, by its number: the reason is the proxy's own text.
+fn refused(authority: &str, status: StatusCode) -> Failure {
+    let hint = match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "; the proxy wants other credentials, which stand in its URL (user:password@)"
+        }
+        _ => "",
+    };
+    unusable(format!("CONNECT {authority} was answered with {status}{hint}"))
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    if let Some(failure) = Failure::within(error) {
+        return failure;
+    }
+    if error.is_parse() {
+        return unusable("the answer to CONNECT is not valid HTTP").because(error);
+    }
+    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return closed();
+    }
+    let io = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+    match io {
+        Some(io) => codes::from_io(io, Phase::Proxy, "read"),
+        None => unusable("CONNECT failed").because(error),
+    }
+}
+
+fn closed() -> Failure {
+    Failure::new(
+        "ECONNRESET",
+        Phase::Proxy,
+        "the proxy closed the connection before the tunnel was open",
+    )
+}
+
+fn unusable(message: impl Into<String>) -> Failure {
+    Failure::new("ERR_PROXY_TUNNEL", Phase::Proxy, message)
+}
+
+fn invalid(problem: &(impl Display + ?Sized)) -> Failure {
+    Failure::new("ERR_INVALID_ARG_VALUE", Phase::Policy, problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(host: &str, port: u16) -> Target {
+        Target { host: Host::parse(host).unwrap(), port }
+    }
+
+    fn options(scheme: Scheme, bypass: &str) -> ProxyOptions {
+        ProxyOptions {
+            at: target("proxy.example", 3128),
+            scheme,
+            credentials: None,
+            headers: HeaderMap::new(),
+            bypass: bypass.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_that_are_left_out() {
+        let bypass = "corp.example, .dot.example ,10.0.0.0/8,2001:db8::/32,192.0.2.7";
+        let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
+        for (host, carried) in [
+            ("corp.example", false),
+            ("a.b.corp.example", false),
+            ("notcorp.example", true),
+            ("dot.example", false),
+            ("a.dot.example", false),
+            ("10.1.2.3", false),
+            ("11.1.2.3", true),
+            ("192.0.2.7", false),
+            ("192.0.2.8", true),
+            ("2001:db8::1", false),
+            ("2001:db9::1", true),
+        ] {
+            assert_eq!(proxy.carries(&target(host, 8443)), carried, "{host}");
+        }
+        for (bypass, carried) in [("", true), ("*", false), ("a,*", false), (",,", true)] {
+            let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
+            assert_eq!(proxy.carries(&target("corp.example", 443)), carried, "{bypass:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_is_asked_for() {
+        assert_eq!(authority(&target("api.example", 443)), "api.example:443");
+        assert_eq!(authority(&target("192.0.2.7", 8443)), "192.0.2.7:8443");
+        assert_eq!(authority(&target("2001:db8::1", 443)), "[2001:db8::1]:443");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_a_protocol_has_no_room_for() {
+        let long = "a".repeat(256);
+        let socks = || Scheme::Socks5 { names: Names::Remote };
+        for (scheme, username, password, taken) in [
+            (Scheme::Http, "user", "pass:word", true),
+            (Scheme::Http, "us:er", "", false),
+            (Scheme::Http, long.as_str(), long.as_str(), true),
+            (socks(), "us:er", "", true),
+            (socks(), "", "password", false),
+            (socks(), long.as_str(), "", false),
+            (socks(), "user", long.as_str(), false),
+        ] {
+            let (username, password) = (username.to_owned(), password.to_owned());
+            let credentials = Some(Credentials { username, password });
+            let made =
+                Proxy::new(ProxyOptions { credentials, ..options(scheme, "") }, Handle::current());
+            assert_eq!(made.is_ok(), taken);
+        }
+    }
+}
