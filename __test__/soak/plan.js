@@ -66,7 +66,10 @@ function random(seed) {
 function planOf(seed, index) {
   const next = random(seed * 1_000_003 + index * 7919)
   for (let turn = 0; turn < 4; turn++) next()
-  const lane = weighted(next, Object.entries(LANES).map(([name, { share }]) => [name, share]))
+  const lane = weighted(
+    next,
+    Object.entries(LANES).map(([name, { share }]) => [name, share])
+  )
   const fault = weighted(next, Object.entries(LANES[lane].faults))
   const post = next() < 0.4
   const plan = {

@@ -35,7 +35,8 @@ process.once('message', ({ key, cert }) => {
   server.on('request', serve)
   server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
   process.on('message', message => {
-    if (message === 'counts') process.send({ counts, open: [...sockets.keys()].map(port => last.get(port) ?? 'no request') })
+    if (message === 'counts')
+      process.send({ counts, open: [...sockets.keys()].map(port => last.get(port) ?? 'no request') })
     if (message === 'exit') process.exit()
   })
 })
