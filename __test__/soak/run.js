@@ -128,7 +128,10 @@ function makeLanes(root, origin) {
       denying = false
       return true
     },
-    same: () => pins.replace({ localhost: root.pin }),
+    /** A change of policy that changes nothing for anybody. */
+    same: () => {
+      if (!denying) pins.replace({ localhost: root.pin })
+    },
     async renew() {
       for (const client of made.values()) await client.close()
       made.clear()
