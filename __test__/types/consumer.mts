@@ -8,11 +8,13 @@ import tls from 'node:tls'
 import tlsPinning, {
   checkServerIdentity,
   createCheckServerIdentity,
+  createPinnedFetch,
   type IdentityCheck,
   inspect,
   PinMismatchError,
   PinnedAgent,
   PinnedClient,
+  type PinnedFetch,
   type PinnedResponse,
   PinSet,
   type Policy,
@@ -76,6 +78,17 @@ export async function use(): Promise<PinnedResponse> {
   new TlsPinningError()
   return response
 }
+
+const pinnedFetch: PinnedFetch = createPinnedFetch({ pins: policy, connectTimeout: 1000 })
+const asPlatform: typeof fetch = pinnedFetch
+const fetched = await pinnedFetch(new URL('https://api.example.com'), { method: 'POST', body: 'x', redirect: 'manual' })
+console.log(fetched.tls.matched, fetched.clone().tls.path, fetched.headers.get('a'), asPlatform)
+await pinnedFetch.client.close()
+await pinnedFetch.client.request('https://api.example.com', { redirect: 'error', maxRedirections: 3 })
+// @ts-expect-error It is one of three.
+pinnedFetch.client.request('https://api.example.com', { redirect: 'never' })
+// @ts-expect-error A fetch without pins is not made.
+createPinnedFetch({})
 
 const agent = new PinnedAgent(policy, { keepAlive: true, trust: 'pin-only', proxyAgent: new https.Agent() })
 agent.pins.replace(['sha256/…'])
