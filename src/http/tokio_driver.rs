@@ -136,7 +136,10 @@ impl Driver for TokioDriver {
 
     async fn dial(&self, target: &Target) -> Result<(Self::Io, SocketAddr), Failure> {
         match &self.proxy {
-            Some(proxy) if proxy.carries(target) => self.dial_through(proxy, target).await,
+            // Boxed, since it is large and a direct connection should not carry it along.
+            Some(proxy) if proxy.carries(target) => {
+                Box::pin(self.dial_through(proxy, target)).await
+            }
             _ => self.open(target).await.map(|(io, remote)| (Route::Direct(io), remote)),
         }
     }
