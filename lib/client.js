@@ -117,6 +117,11 @@ class PinnedClient {
       release()
       return true
     }
+    // Up to Node 24 what settled a promise keeps the value, and so would keep a response whose body nobody reads.
+    const respond = (/** @type {Response} */ response) => {
+      resolve(response)
+      resolve = reject = () => {}
+    }
     const stop = () => {
       abort(id)
       if (settle()) reject(signal.reason)
@@ -139,12 +144,12 @@ class PinnedClient {
         arrived.start(head)
         if (!settle()) return
         const response = new PinnedResponse(head, target.href, arrived, chain !== undefined)
-        if (!isRedirect(head.status) || options.redirect === 'manual') return resolve(response)
+        if (!isRedirect(head.status) || options.redirect === 'manual') return respond(response)
         const from = chain ?? { first: target, hops: 0, pins: this.#pins, servername: this.#servername }
         try {
           const hop = nextHop(response, target, { ...options, method, headers }, body, from)
           if (hop) this.#start(hop.target, hop.options, resolve, reject, hop.chain)
-          else return resolve(response)
+          else return respond(response)
         } catch (error) {
           tellRefused('client', error)
           reject(error)
