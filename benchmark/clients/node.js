@@ -41,9 +41,8 @@ const http2 = ({ ca, pin }) => {
   return {
     text: async url => {
       const { origin, pathname } = new URL(url)
-      session ??= http2.connect(origin, { ca, checkServerIdentity: checkPin(pin) })
       // The error of a session that fails is also that of each of its streams.
-      session.on('error', () => {})
+      session ??= http2.connect(origin, { ca, checkServerIdentity: checkPin(pin) }).on('error', () => {})
       return String(await whole(session.request({ ':path': pathname })))
     },
     close: () => session?.destroy()

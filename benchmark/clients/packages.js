@@ -12,7 +12,7 @@ module.exports = {
   got: {
     package: 'got',
     make: async options => {
-      const { got } = await load('got')
+      const { default: got } = await load('got')
       const agent = pinnedAgent(options)
       return {
         text: url => got(url, { agent: { https: agent }, retry: { limit: 0 } }).text(),
