@@ -93,7 +93,7 @@ function targetRows(result) {
       of ? `${value(of.aim)} ${of.met ? '✓' : '✗'}` : ''
     const ours = shown(column, figure(rounds, workload.ours, column))
     const cells = [workload.name, METRICS[column].title, ours, peer ?? '', peer ? value(reached) : '']
-    return `| ${[...cells, aim(must), aim(good || undefined)].join(' | ')} |`
+    return `| ${[...cells, aim(must), aim(good)].join(' | ')} |`
   })
 }
 

@@ -52,7 +52,14 @@ function verdicts({ workload, rounds }) {
     const reached = peer ? ratio(rounds, column, workload.ours, peer) : figure(rounds, workload.ours, column)
     if (reached === undefined) return []
     const met = (/** @type {number} */ aim) => (peer ? reached >= aim : reached <= aim)
-    return [{ ...target, reached, must: { aim: must, met: met(must) }, good: good && { aim: good, met: met(good) } }]
+    return [
+      {
+        ...target,
+        reached,
+        must: { aim: must, met: met(must) },
+        good: good ? { aim: good, met: met(good) } : undefined
+      }
+    ]
   })
 }
 

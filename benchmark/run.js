@@ -33,7 +33,7 @@ async function main() {
   const plan = values.quick ? QUICK : FULL
   const workloads = WORKLOADS.filter(({ id, name, quick }) => {
     return (quick || !values.quick) && (name.includes(values.only) || id.includes(values.only))
-  }).map(workload => choosePeers(workload, values))
+  }).map(workload => choosePeers(workload, plan, values))
   if (workloads.length === 0) throw new Error(`no workload has ${values.only} in its name`)
 
   installPeers()
@@ -85,10 +85,11 @@ async function main() {
 /**
  * Those named run in each round, as the other driver does.
  * @param {Workload} workload
+ * @param {typeof FULL} plan
  * @param {{ peers?: string, drivers?: boolean }} options
  * @returns {Workload}
  */
-function choosePeers(workload, { peers, drivers }) {
+function choosePeers(workload, { otherRounds }, { peers, drivers }) {
   const named = peers?.split(',').map(name => name.trim())
   for (const name of named ?? []) {
     if (name !== 'limit' && !(name in ADAPTERS)) throw new Error(`there is no peer ${name}`)
@@ -96,7 +97,7 @@ function choosePeers(workload, { peers, drivers }) {
   const possible = [...workload.peers, ...workload.others]
   const chosen = named
     ? { peers: possible.filter(name => name === workload.base || named.includes(name)), others: [] }
-    : workload
+    : { peers: workload.peers, others: otherRounds > 0 ? workload.others : [] }
   const threads = `${workload.ours} (threads)`
   if (!drivers || workload.action === 'size') return { ...workload, ...chosen }
   return { ...workload, peers: [threads, ...chosen.peers], others: chosen.others }
