@@ -66,7 +66,12 @@ async function main() {
         http2: workload.port === 'http2',
         warmUp: large ? plan.bulk : plan.warmUp,
         seconds: plan.seconds
+      }).catch(error => {
+        // The others are worth having; but who runs it must see that one is missing.
+        console.error(`\nNOT MEASURED: ${workload.name}: ${error.message}`)
+        process.exitCode = 1
       })
+      if (!rounds) continue
       results.push({ workload, rounds })
       print({ workload, rounds }, peers)
       // After each: an interrupted run leaves what it has.

@@ -137,7 +137,8 @@ function serveNode() {
         const socket = /** @type {import('node:tls').TLSSocket} */ (request.socket)
         response.end(socket.isSessionReused() ? 'r' : '.')
       } else {
-        response.setHeader('content-type', 'application/json').end(SMALL_BODY)
+        response.setHeader('content-type', 'application/json')
+        response.end(SMALL_BODY)
       }
     }
     /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
