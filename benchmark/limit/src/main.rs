@@ -27,7 +27,7 @@ struct Task {
     pin: String,
     #[serde(default)]
     check: bool,
-    #[serde(default)]
+    #[serde(default, rename = "http2")]
     h2: bool,
     #[serde(default)]
     resume: bool,
