@@ -16,7 +16,7 @@ const { WORKLOADS } = require('./workloads.js')
 
 /** Seconds of a measurement; `bulk` instead of `warmUp` for large bodies, which need less. Others run in `otherRounds`. */
 const QUICK = { rounds: 3, otherRounds: 0, warmUp: 1, bulk: 0.5, seconds: 1.2 }
-const FULL = { rounds: 5, otherRounds: 2, warmUp: 2, bulk: 0.7, seconds: 1.5 }
+const FULL = { rounds: 5, otherRounds: 2, warmUp: 2, bulk: 0.7, seconds: 1.2 }
 
 /** @typedef {import('./workloads.js').Workload} Workload */
 
