@@ -3,34 +3,50 @@
 
 const { fork, spawn, spawnSync } = require('node:child_process')
 const { SSL_OP_NO_TICKET } = require('node:crypto').constants
+const { once } = require('node:events')
 const fs = require('node:fs')
+const http2 = require('node:http2')
 const https = require('node:https')
 const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const { setTimeout: sleep } = require('node:timers/promises')
+const { nginxConf } = require('./nginx.js')
+const { LARGE_BYTES, MEDIUM_BYTES, SMALL_BODY } = require('./bodies.js')
 
-const SMALL_BODY = JSON.stringify({ id: 4711, name: 'a small answer', tags: ['pinned', 'measured'], ok: true })
-const MEDIUM_BYTES = 2 ** 20
-const LARGE_BYTES = 100 * 2 ** 20
+/**
+ * What each port does with connections, named by it:
+ *
+ * - `keepAlive`: keeps them, resumes no session
+ * - `close`, `closeRsa`: ends them after each response, resumes no session; P-256 and RSA-2048
+ * - `resume`: ends them after each response, resumes sessions
+ * - `http2`: as `keepAlive`, over HTTP/2
+ */
+const PORTS = /** @type {const} */ (['keepAlive', 'close', 'closeRsa', 'resume', 'http2'])
+
 const STARTS_WITHIN = 10_000
+
+/** @typedef {Record<(typeof PORTS)[number], number>} Ports */
+/** @typedef {{ cert: string, key: string }} Identity */
+/** @typedef {{ p256: Identity, rsa: Identity }} Identities */
 
 /**
  * @typedef {object} Server
  * @property {string} name
  * @property {string} [notice] What to know about figures measured against it.
- * @property {{ keepAlive: number, close: number }} ports The connections of the second end after each response.
+ * @property {Ports} ports
  * @property {() => void} stop
  */
 
 /**
- * @param {{ cert: string, key: string }} identity
+ * @param {Identities} identities
  * @returns {Promise<Server>}
  */
-async function startServer(identity) {
+async function startServer(identities) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tls-pinning-bench-'))
-  const ports = { keepAlive: await freePort(), close: await freePort() }
-  const { name, notice, child } = startProcess(folder, identity, ports)
+  const free = await freePorts(PORTS.length)
+  const ports = /** @type {Ports} */ (Object.fromEntries(PORTS.map((name, i) => [name, free[i]])))
+  const { name, notice, child } = startProcess(folder, identities, ports)
   let running = true
   child.once('exit', () => {
     running = false
@@ -44,29 +60,32 @@ async function startServer(identity) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
     process.once(signal, () => process.exit(1))
 
-  for (const end = Date.now() + STARTS_WITHIN; !((await answers(ports.keepAlive)) && (await answers(ports.close))); ) {
-    if (!running || Date.now() > end) throw new Error(`${name} did not start`)
-    await sleep(50)
+  const end = Date.now() + STARTS_WITHIN
+  for (const port of free) {
+    while (!(await answers(port))) {
+      if (!running || Date.now() > end) throw new Error(`${name} did not start`)
+      await sleep(50)
+    }
   }
   return { name, notice, ports, stop }
 }
 
 /**
  * @param {string} folder
- * @param {{ cert: string, key: string }} identity
- * @param {Server['ports']} ports
+ * @param {Identities} identities
+ * @param {Ports} ports
  */
-function startProcess(folder, identity, ports) {
+function startProcess(folder, identities, ports) {
   const { status, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' })
   if (status === 0) {
     return {
       name: stderr.replace('nginx version: ', '').trim(),
       notice: undefined,
-      child: startNginx(folder, identity, ports)
+      child: startNginx(folder, identities, ports)
     }
   }
   const child = fork(__filename, { stdio: 'inherit' })
-  child.send({ ...identity, ports })
+  child.send({ identities, ports })
   const notice =
     'there is no nginx on the PATH, so the server is Node. It is slower than the native client and limits requests/s\n' +
     'and p50, so those ratios show too little. Trust the two columns that count the time of the client.'
@@ -75,12 +94,14 @@ function startProcess(folder, identity, ports) {
 
 /**
  * @param {string} folder
- * @param {{ cert: string, key: string }} identity
- * @param {Server['ports']} ports
+ * @param {Identities} identities
+ * @param {Ports} ports
  */
-function startNginx(folder, { cert, key }, ports) {
-  fs.writeFileSync(path.join(folder, 'cert.pem'), cert)
-  fs.writeFileSync(path.join(folder, 'key.pem'), key, { mode: 0o600 })
+function startNginx(folder, identities, ports) {
+  for (const [name, { cert, key }] of Object.entries(identities)) {
+    fs.writeFileSync(path.join(folder, `${name}.pem`), cert)
+    fs.writeFileSync(path.join(folder, `${name}.key`), key, { mode: 0o600 })
+  }
   for (const [name, bytes] of /** @type {const} */ ([
     ['medium', MEDIUM_BYTES],
     ['large', LARGE_BYTES]
@@ -96,71 +117,13 @@ function startNginx(folder, { cert, key }, ports) {
   })
 }
 
-/**
- * An upload is answered when all of it is there: the proxy waits for the body, and does not pass it on.
- * @param {Server['ports']} ports
- */
-function nginxConf(ports) {
-  const locations = `
-    location = /small   { default_type application/json; return 200 '${SMALL_BODY}'; }
-    location = /session { default_type text/plain; return 200 '$ssl_session_reused'; }
-    location = /medium  { }
-    location = /large   { }
-    location = /upload  {
-      client_max_body_size 0;
-      client_body_buffer_size ${LARGE_BYTES};
-      proxy_pass http://unix:upload.sock:/;
-      proxy_pass_request_body off;
-      proxy_set_header Content-Length '';
-    }`
-  return `
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr error;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  root .;
-  keepalive_requests 1000000000;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-
-  ssl_certificate cert.pem;
-  ssl_certificate_key key.pem;
-  ssl_protocols TLSv1.3;
-  ssl_session_cache off;
-  ssl_session_tickets off;
-
-  server {
-    listen 127.0.0.1:${ports.keepAlive} ssl backlog=1024;
-    keepalive_timeout 1h;
-    ${locations}
-  }
-  server {
-    listen 127.0.0.1:${ports.close} ssl backlog=1024;
-    keepalive_timeout 0;
-    ${locations}
-  }
-  server {
-    listen unix:upload.sock;
-    default_type application/json;
-    return 200 '${SMALL_BODY}';
-  }
-}
-`
-}
-
 /** The server without nginx, run in a process of its own. */
 function serveNode() {
   process.once('disconnect', () => process.exit(0))
-  process.once('message', (/** @type {any} */ { cert, key, ports }) => {
+  process.once('message', (/** @type {{ identities: Identities, ports: Ports }} */ { identities, ports }) => {
     const medium = Buffer.alloc(MEDIUM_BYTES)
-    const options = { cert, key, minVersion: /** @type {const} */ ('TLSv1.3'), secureOptions: SSL_OP_NO_TICKET }
+    const resuming = { ...identities.p256, minVersion: /** @type {const} */ ('TLSv1.3'), keepAliveTimeout: 3_600_000 }
+    const options = { ...resuming, secureOptions: SSL_OP_NO_TICKET }
     /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
     const answer = (request, response) => {
       if (request.url === '/upload') {
@@ -174,15 +137,21 @@ function serveNode() {
         const socket = /** @type {import('node:tls').TLSSocket} */ (request.socket)
         response.end(socket.isSessionReused() ? 'r' : '.')
       } else {
-        response.setHeader('content-type', 'application/json').end(SMALL_BODY)
+        response.setHeader('content-type', 'application/json')
+        response.end(SMALL_BODY)
       }
     }
-    https.createServer({ ...options, keepAliveTimeout: 3_600_000 }, answer).listen(ports.keepAlive, '127.0.0.1')
-    const closing = https.createServer(options, (request, response) => {
+    /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+    const answerAndClose = (request, response) => {
       response.setHeader('connection', 'close')
       answer(request, response)
-    })
-    closing.listen(ports.close, '127.0.0.1')
+    }
+    https.createServer(options, answer).listen(ports.keepAlive, '127.0.0.1')
+    https.createServer(options, answerAndClose).listen(ports.close, '127.0.0.1')
+    https.createServer({ ...options, ...identities.rsa }, answerAndClose).listen(ports.closeRsa, '127.0.0.1')
+    https.createServer(resuming, answerAndClose).listen(ports.resume, '127.0.0.1')
+    const http2Server = http2.createSecureServer(options, /** @type {any} */ (answer))
+    http2Server.listen(ports.http2, '127.0.0.1')
   })
 }
 
@@ -197,15 +166,16 @@ async function sendLarge(response, piece) {
   response.end()
 }
 
-/** @returns {Promise<number>} */
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {net.AddressInfo} */ (server.address())
-      server.close(() => resolve(port))
-    })
-  })
+/**
+ * Held until all are known, so that no two are the same.
+ * @param {number} count
+ */
+async function freePorts(count) {
+  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'))
+  await Promise.all(servers.map(server => once(server, 'listening')))
+  const ports = servers.map(server => /** @type {net.AddressInfo} */ (server.address()).port)
+  await Promise.all(servers.map(server => once(server.close(), 'close')))
+  return ports
 }
 
 /**
@@ -222,4 +192,4 @@ function answers(port) {
 
 if (require.main === module) serveNode()
 
-module.exports = { LARGE_BYTES, MEDIUM_BYTES, SMALL_BODY, startServer }
+module.exports = { startServer }
