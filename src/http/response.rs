@@ -84,7 +84,7 @@ impl<D: Driver> ResponseBody<D> {
     /// The next piece if it is here already.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Failure>> {
         let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            None => return Poll::Ready(Ok(None)),
+            None => return Poll::Ready(self.ended().map(|()| None)),
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 return Poll::Ready(Err(explain(&error, &self.connection, Phase::Body)));
@@ -104,6 +104,17 @@ impl<D: Driver> ResponseBody<D> {
             }
             Err(frame) => Ok(frame.into_trailers().ok().map(Frame::Trailers)),
         })
+    }
+
+    /// hyper takes a stream that was reset with `NO_ERROR` for one that has ended. A body that was not ended by its
+    /// server (RFC 9113, 8.1) is cut off. That it is as long as announced is checked by h2, and for HTTP/1.1 by hyper.
+    fn ended(&self) -> Result<(), Failure> {
+        let multiplexed = self.connection.negotiated.alpn.as_deref() == Some(b"h2");
+        if multiplexed && !self.incoming.is_end_stream() {
+            let message = "the server reset the stream before the body was complete";
+            return Err(Failure::new("ERR_HTTP2_STREAM_ERROR", Phase::Body, message));
+        }
+        Ok(())
     }
 
     /// The length that the head announced, if it did.
