@@ -117,6 +117,8 @@ export interface NativeOptions {
   bodyTimeout: number
   keepAliveTimeout: number
   maxResponseSize: number
+  decompress: boolean
+  maxExpansion: number
   connections: number
   /** Whether its connections may be waited for on the JavaScript thread's own event loop. */
   onLoop: boolean

@@ -13,6 +13,7 @@ use crate::tls::connect::TlsOrigin;
 use crate::tls::{Failure, Identity, Phase};
 
 use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
+use super::decode::{self, Decoder};
 use super::driver::{Driver, Target, within};
 use super::failure::explain;
 use super::home::Place;
@@ -35,6 +36,8 @@ pub struct ClientOptions {
     /// From sending the request to the response's head; `None` is no limit.
     pub headers_timeout: Option<Duration>,
     pub body: BodyLimits,
+    /// Whether content codings are asked for and undone.
+    pub decompress: bool,
     pub pool: PoolLimits,
     pub watch: Watch,
 }
@@ -135,6 +138,9 @@ impl<D: Driver> Inner<D> {
         let mut message = http::Request::new(request.body);
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
+        if self.options.decompress {
+            decode::accept(message.headers_mut());
+        }
         loop {
             *message.uri_mut() = Uri::from(path.clone());
             let (mut lease, fresh) = match place {
@@ -162,7 +168,7 @@ impl<D: Driver> Inner<D> {
             });
             let mut error = match sent.await? {
                 Ok(response) => {
-                    return Ok(Outcome::Response(self.response(origin, response, lease, info)));
+                    return self.response(origin, response, lease, info).map(Outcome::Response);
                 }
                 Err(error) => error,
             };
@@ -209,17 +215,19 @@ impl<D: Driver> Inner<D> {
         response: http::Response<hyper::body::Incoming>,
         lease: Lease,
         info: Arc<ConnectionInfo>,
-    ) -> Response<D> {
+    ) -> Result<Response<D>, Failure> {
         let (head, body) = response.into_parts();
+        let decoder = if self.options.decompress { Decoder::new(&head.headers)? } else { None };
         let body = ResponseBody::new(
             body,
+            decoder,
             lease,
             Arc::clone(&origin.pool),
             Arc::clone(&info),
             self.driver.clone(),
             self.options.body,
         );
-        Response { head, body, connection: info }
+        Ok(Response { head, body, connection: info })
     }
 
     fn origin(&self, target: &Target) -> Result<Arc<Origin>, Failure> {

@@ -5,10 +5,12 @@
 //!   loop; [`reactor`], [`socket`]: how it waits
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
+//! - [`decode`]: content codings, undone as they come
 //! - [`failure`]: errors of an exchange, as codes
 
 pub mod client;
 pub mod connection;
+pub mod decode;
 pub mod driver;
 pub mod failure;
 pub mod home;

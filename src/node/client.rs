@@ -45,6 +45,8 @@ pub struct NativeOptions {
     pub body_timeout: f64,
     pub keep_alive_timeout: f64,
     pub max_response_size: f64,
+    pub decompress: bool,
+    pub max_expansion: f64,
     pub connections: u32,
     /// Whether its connections may be waited for on the JavaScript thread's own event loop.
     pub on_loop: bool,
@@ -159,7 +161,9 @@ fn parts(
         body: BodyLimits {
             timeout: limit(options.body_timeout),
             size: bytes(options.max_response_size),
+            expansion: bytes(options.max_expansion),
         },
+        decompress: options.decompress,
         pool: PoolLimits {
             connections: match options.connections {
                 0 => usize::MAX,
