@@ -107,7 +107,9 @@ for (const http2 of [false, true]) {
     })
 
     test('the connection is used again, also after what was ignored behind the end', async t => {
-      const { client, server } = await serve(t, 'gzip', Buffer.concat([zlib.gzipSync('ok'), Buffer.from('behind')]), { http2 })
+      const { client, server } = await serve(t, 'gzip', Buffer.concat([zlib.gzipSync('ok'), Buffer.from('behind')]), {
+        http2
+      })
       for (let left = 3; left > 0; left--) assert.equal(await (await client.request(server.url)).text(), 'ok')
       assert.equal(server.handshakes, 1)
     })
@@ -170,7 +172,13 @@ for (const http2 of [false, true]) {
     test('maxResponseSize counts decoded bytes', async t => {
       const { client, server } = await serve(t, 'gzip', zlib.gzipSync(TEXT), { http2 }, { maxResponseSize: 1000 })
       await refused(client, server)
-      const { client: enough } = await serve(t, 'gzip', zlib.gzipSync(TEXT), { http2 }, { maxResponseSize: TEXT.length })
+      const { client: enough } = await serve(
+        t,
+        'gzip',
+        zlib.gzipSync(TEXT),
+        { http2 },
+        { maxResponseSize: TEXT.length }
+      )
       assert.equal((await (await enough.request(server.url)).bytes()).length, TEXT.length)
     })
 
@@ -191,7 +199,13 @@ for (const http2 of [false, true]) {
     })
 
     test('a reader who stops in the middle ends it', async t => {
-      const { client, server } = await serve(t, 'gzip', zlib.gzipSync(Buffer.alloc(64 * MIB)), { http2 }, { maxExpansion: -1 })
+      const { client, server } = await serve(
+        t,
+        'gzip',
+        zlib.gzipSync(Buffer.alloc(64 * MIB)),
+        { http2 },
+        { maxExpansion: -1 }
+      )
       const { body } = await client.request(server.url)
       const reader = /** @type {ReadableStream} */ (body).getReader()
       await reader.read()
@@ -202,7 +216,7 @@ for (const http2 of [false, true]) {
 }
 
 test('a bomb that is read slowly takes no memory', async t => {
-  const bomb = zlib.gzipSync(Buffer.alloc(512 * MIB))
+  const bomb = zlib.gzipSync(Buffer.alloc(256 * MIB))
   const { client, server } = await serve(t, 'gzip', bomb, {}, { maxExpansion: -1 })
   const before = process.memoryUsage.rss()
   const { body } = await client.request(server.url)
@@ -212,7 +226,7 @@ test('a bomb that is read slowly takes no memory', async t => {
     read += piece.length
     if (read % (16 * MIB) < piece.length) most = Math.max(most, process.memoryUsage.rss() - before)
   }
-  assert.equal(read, 512 * MIB)
+  assert.equal(read, 256 * MIB)
   assert.ok(most < 128 * MIB, `${Math.round(most / MIB)} MiB`)
 })
 
@@ -273,7 +287,7 @@ async function setUp(t, server, options = {}) {
   const running = await httpsServer({ cert, ...server })
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem, ...options })
   t.after(async () => {
-    await client.close()
+    await client.destroy()
     await running.close()
   })
   return { server: running, client }

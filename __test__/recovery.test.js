@@ -30,7 +30,7 @@ before(async () => {
  */
 function clientOf(t, options) {
   const client = new PinnedClient({ pins: [cert.pin], ca: root.pem, ...options })
-  t.after(() => client.close())
+  t.after(() => client.destroy())
   return client
 }
 

@@ -3,7 +3,7 @@
 
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
-const { argumentError, own, unwrapObject } = require('./errors.js')
+const { argumentError, fromFailure, own, unwrapObject } = require('./errors.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { handleOf } = require('./policy.js')
@@ -26,6 +26,14 @@ class PinnedClient {
   #native
   #pins
   #closed = false
+  /** Ends each request under way, and each body that is still coming. @type {Set<(reason: unknown) => void>} */
+  #underWay = new Set()
+  /** @type {(() => void)[]} */
+  #whenIdle = []
+  #sent = 0
+  #failed = 0
+  /** What native code said of a client that is closed. @type {any} */
+  #last = null
   /** @type {Map<string, { href: string, host: string, port: number, path: string }>} */
   #urls = new Map()
 
@@ -58,11 +66,53 @@ class PinnedClient {
     })
   }
 
-  /** Closes the client. Requests under way are finished, new ones are refused. */
+  /** What the client has done so far, and what its pools hold now. */
+  stats() {
+    const { handshakes, retried, bytes, pools } = this.#nativeStats()
+    /** @type {Record<string, { idle: number, active: number, waiting: number, streams: number }>} */
+    const hosts = {}
+    const connections = { open: 0, idle: 0, active: 0, made: handshakes.full + handshakes.resumed }
+    for (const [host, { idle, active, waiting, shared, streams }] of Object.entries(pools)) {
+      const busy = active + (streams > 0 ? shared : 0)
+      hosts[host] = { idle: idle + shared - (busy - active), active: busy, waiting, streams }
+      connections.open += idle + active + shared
+      connections.idle += hosts[host].idle
+      connections.active += busy
+    }
+    const requests = { sent: this.#sent, failed: this.#failed, retried, underWay: this.#underWay.size }
+    return { connections, handshakes, requests, bytes, hosts }
+  }
+
+  /**
+   * Refuses new requests and closes idle connections. Resolves when the requests under way are over, and their bodies
+   * read, cancelled or failed.
+   */
   async close() {
+    this.#end()
+    if (this.#underWay.size > 0) {
+      await new Promise(resolve => this.#whenIdle.push(() => resolve(undefined)))
+    }
+  }
+
+  /**
+   * Ends everything now: requests under way and bodies that are being read fail.
+   * @param {unknown} [reason]
+   */
+  async destroy(reason = fromFailure({ code: 'ERR_CLIENT_DESTROYED', message: 'the client has been destroyed' })) {
+    this.#end()
+    for (const end of [...this.#underWay]) end(reason)
+  }
+
+  #end() {
     this.#closed = true
     flush()
+    this.#last ??= this.#nativeStats()
     this.#native.close()
+  }
+
+  #nativeStats() {
+    const stats = this.#native.stats()
+    return stats === null ? this.#last : JSON.parse(stats)
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
@@ -91,14 +141,17 @@ class PinnedClient {
       release()
       return true
     }
-    const stop = () => {
+    /** @param {unknown} reason */
+    const end = reason => {
       abort(id)
-      if (settle()) reject(signal.reason)
-      arrived.fail(signal.reason)
+      if (settle()) reject(reason)
+      arrived.fail(reason)
     }
+    const stop = () => end(signal.reason)
     /** @type {(() => void) | undefined} */
     let stopUpload
     const arrived = new Arrived(() => {
+      this.#over(end)
       stopUpload?.()
       try {
         signal?.removeEventListener('abort', stop)
@@ -116,16 +169,19 @@ class PinnedClient {
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
         tellRefused('client', error)
+        this.#failed++
         if (settle()) reject(error)
         arrived.fail(error)
       }
     })
     hold()
+    this.#underWay.add(end)
     try {
       signal?.addEventListener('abort', stop, { once: true })
       // The headers and the body were read meanwhile, which may run anybody's code.
       if (signal?.aborted) throw signal.reason
       send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
+      this.#sent++
     } catch (error) {
       // A signal of somebody's own making, or a request larger than memory.
       abort(id)
@@ -140,6 +196,12 @@ class PinnedClient {
         arrived.fail(error)
       })
     }
+  }
+
+  /** @param {(reason: unknown) => void} end */
+  #over(end) {
+    this.#underWay.delete(end)
+    if (this.#underWay.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
 
   /** @param {unknown} url */

@@ -11,7 +11,10 @@ const { readHeaders } = require('./wire.js')
 const decoder = new TextDecoder()
 
 /** Ends the exchange of a body that nobody can read any more, which frees its connection. */
-const unread = new FinalizationRegistry(abort)
+const unread = new FinalizationRegistry((/** @type {InstanceType<typeof Arrived>} */ arrived) => {
+  abort(arrived.id)
+  arrived.end()
+})
 
 class PinnedResponse {
   #head
@@ -183,7 +186,7 @@ class Incoming {
   /** @param {Arrived} arrived */
   constructor(arrived) {
     this.#arrived = arrived
-    if (!arrived.ended) unread.register(this, arrived.id, arrived)
+    if (!arrived.ended) unread.register(this, arrived, arrived)
   }
 
   get trailers() {

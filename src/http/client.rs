@@ -17,9 +17,11 @@ use super::decode::{self, Decoder};
 use super::driver::{Driver, Target, within};
 use super::failure::explain;
 use super::home::Place;
-use super::pool::{Checkout, Lease, Permit, Pool, PoolLimits};
+use super::pool::{Checkout, Lease, Occupancy, Permit, Pool, PoolLimits};
 use super::request::{Request, RequestBody};
 use super::response::{BodyLimits, Response, ResponseBody};
+use super::retry::{Spare, is_gone, is_idempotent, is_unprocessed};
+use super::stats::Stats;
 
 /// Origins remembered (with their sessions) although no connection to them is left.
 const ORIGINS: usize = 1024;
@@ -61,6 +63,7 @@ impl<D: Driver> Clone for Client<D> {
 struct Inner<D> {
     driver: D,
     options: ClientOptions,
+    stats: Stats,
     origins: Mutex<HashMap<Target, Arc<Origin>>>,
 }
 
@@ -74,7 +77,8 @@ struct Origin {
 impl<D: Driver> Client<D> {
     #[must_use]
     pub fn new(driver: D, options: ClientOptions) -> Self {
-        let inner = Arc::new(Inner { driver, options, origins: Mutex::default() });
+        let inner =
+            Arc::new(Inner { driver, options, stats: Stats::default(), origins: Mutex::default() });
         let observer: Arc<dyn Observer> = Arc::clone(&inner) as _;
         inner.options.pins.observe(Arc::downgrade(&observer));
         Self(inner)
@@ -114,6 +118,18 @@ impl<D: Driver> Client<D> {
         self.0.lock().get(target).is_some_and(|origin| origin.pool.has_idle())
     }
 
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// What each origin's pool holds, by the URL's host and port.
+    #[must_use]
+    pub fn occupancy(&self) -> Vec<(Target, Occupancy)> {
+        let origins = self.0.lock();
+        origins.iter().map(|(target, origin)| (target.clone(), origin.pool.occupancy())).collect()
+    }
+
     /// Closes idle connections; those in use are closed when their exchange is over.
     pub fn close(&self) {
         let origins = std::mem::take(&mut *self.0.lock());
@@ -141,6 +157,7 @@ impl<D: Driver> Inner<D> {
         if self.options.decompress {
             decode::accept(message.headers_mut());
         }
+        let mut retried = false;
         loop {
             *message.uri_mut() = Uri::from(path.clone());
             let (mut lease, fresh) = match place {
@@ -162,6 +179,13 @@ impl<D: Driver> Inner<D> {
             if info.gate.check().is_ok() {
                 (self.options.watch.opened)(&info);
             }
+            let idempotent = is_idempotent(message.method());
+            let spare = if !retried && (connection.is_multiplexed() || (!fresh && idempotent)) {
+                Spare::of(&message)
+            } else {
+                None
+            };
+            let received = info.gate.traffic().received();
             let sent = async { Ok(connection.send(&origin.authority, message).await) };
             let sent = within(&self.driver, self.options.headers_timeout, sent, || {
                 Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")
@@ -176,6 +200,23 @@ impl<D: Driver> Inner<D> {
                 // The connection was closed while it was idle, and nothing was written to it. One that was
                 // made for this request is not made again and again.
                 Some(unsent) if !fresh && info.gate.check().is_ok() => message = unsent,
+                // Closed as it was written to. Not a byte of an answer came, and what may have been done once may be
+                // done again; or the server says that it has done nothing.
+                None if info.gate.check().is_ok()
+                    && let Some(spare) = spare
+                    && (is_unprocessed(error.error())
+                        || (!fresh
+                            && idempotent
+                            && info.gate.traffic().received() == received
+                            && is_gone(error.error()))) =>
+                {
+                    self.stats.retrying();
+                    retried = true;
+                    // Those that were idle even longer will be no better: the next one is new.
+                    origin.pool.forget_idle();
+                    message = spare.into_message();
+                    continue;
+                }
                 _ => return Err(explain(error.error(), &info, Phase::Request)),
             }
             // A connection puts in what its protocol needs; the next may speak another.
@@ -201,8 +242,12 @@ impl<D: Driver> Inner<D> {
             &self.options.watch,
         ));
         match made.await {
-            Ok(connection) => Ok(permit.connected(connection)),
+            Ok(connection) => {
+                self.stats.connected(&connection.info);
+                Ok(permit.connected(connection))
+            }
             Err(failure) => {
+                self.stats.not_connected(&failure);
                 permit.failed(&failure);
                 Err(failure)
             }
@@ -247,7 +292,8 @@ impl<D: Driver> Inner<D> {
             host => host.to_string(),
         };
         let origin = Arc::new(Origin {
-            tls: TlsOrigin::new(&self.options.tls, Arc::clone(&self.options.pins), identity),
+            tls: TlsOrigin::new(&self.options.tls, Arc::clone(&self.options.pins), identity)
+                .counted(Arc::clone(&self.stats.traffic)),
             pool: Arc::new(Pool::new(self.options.pool, self.options.http2)),
             authority: match target.port {
                 443 => host,

@@ -6,6 +6,7 @@
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
 //! - [`decode`]: content codings, undone as they come
+//! - [`retry`]: whether a request may be sent once more; [`stats`]: counters
 //! - [`failure`]: errors of an exchange, as codes
 
 pub mod client;
@@ -22,6 +23,8 @@ pub mod reactor;
 pub mod reactor;
 pub mod request;
 pub mod response;
+pub mod retry;
 pub mod socket;
+pub mod stats;
 pub mod tokio_driver;
 pub mod turns;

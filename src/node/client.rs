@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
+use serde_json::json;
 
 use crate::http::client::{Client, ClientOptions};
 use crate::http::connection::{ConnectTimeouts, Watch};
@@ -114,6 +115,39 @@ impl Port {
 
 #[napi]
 impl NativeClient {
+    /// Counters and pools, as JSON; `None` once the client is closed.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> Option<String> {
+        let client = self.shared.upgrade()?.find_client(self.id)?;
+        let (counts, traffic) = (client.stats().counts(), &client.stats().traffic);
+        let pools: serde_json::Map<_, _> = client
+            .occupancy()
+            .into_iter()
+            .map(|(target, pool)| {
+                let host = match &target.host {
+                    Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{}", target.port),
+                    host => format!("{host}:{}", target.port),
+                };
+                let pool = json!({
+                    "idle": pool.idle,
+                    "active": pool.active,
+                    "connecting": pool.connecting,
+                    "waiting": pool.waiting,
+                    "shared": pool.shared,
+                    "streams": pool.streams,
+                });
+                (host, pool)
+            })
+            .collect();
+        let stats = json!({
+            "handshakes": { "full": counts.full, "resumed": counts.resumed, "failed": counts.failed },
+            "retried": counts.retried,
+            "bytes": { "sent": traffic.sent(), "received": traffic.received() },
+            "pools": pools,
+        });
+        Some(stats.to_string())
+    }
+
     /// Closes the client's connections; those in use when their exchange is over.
     #[napi(catch_unwind)]
     pub fn close(&self) {
