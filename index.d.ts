@@ -343,7 +343,7 @@ export class PinnedClient {
   stats(): ClientStats
   /**
    * Refuses new requests (`ERR_INVALID_STATE`) and closes each connection as soon as it is unused. Resolves when all
-   * requests under way are over: their bodies read, cancelled or failed.
+   * requests under way are over, and the bodies that are being read: a body that nobody has begun to read is not waited for.
    */
   close(): Promise<void>
   /**

@@ -22,6 +22,7 @@ for (const http2 of [false, true]) {
     test('close() resolves when the last body is over', async t => {
       const { client, server, answers } = await setUp(t, http2)
       const response = await client.request(server.url)
+      const text = response.text()
       let closed = false
       const closing = client.close().then(() => {
         closed = true
@@ -29,17 +30,16 @@ for (const http2 of [false, true]) {
       await assert.rejects(client.request(server.url), { code: 'ERR_INVALID_STATE' })
       assert.equal(closed, false)
       answers[0].end('end')
-      assert.equal(await response.text(), 'begin end')
+      assert.equal(await text, 'begin end')
       await closing
       await server.settled()
     })
 
-    test('close() resolves when a body is cancelled', async t => {
+    test('close() does not wait for a body that nobody reads', async t => {
       const { client, server } = await setUp(t, http2)
       const response = await client.request(server.url)
-      const closing = client.close()
+      await client.close()
       await response.body?.cancel()
-      await closing
       await server.settled()
     })
 

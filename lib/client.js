@@ -17,6 +17,7 @@ const URLS = 256
 
 /** @typedef {InstanceType<typeof import('./response.js').PinnedResponse>} Response */
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
+/** @typedef {InstanceType<typeof Arrived>} Body */
 
 let lastClient = 0
 const forgotten = new FinalizationRegistry((/** @type {number} */ id) => watchers.delete(id))
@@ -26,8 +27,8 @@ class PinnedClient {
   #native
   #pins
   #closed = false
-  /** Ends each request under way, and each body that is still coming. @type {Set<(reason: unknown) => void>} */
-  #underWay = new Set()
+  /** What ends each request under way, and what has arrived for it. @type {Map<(reason: unknown) => void, Body>} */
+  #underWay = new Map()
   /** @type {(() => void)[]} */
   #whenIdle = []
   #sent = 0
@@ -84,14 +85,12 @@ class PinnedClient {
   }
 
   /**
-   * Refuses new requests and closes idle connections. Resolves when the requests under way are over, and their bodies
-   * read, cancelled or failed.
+   * Refuses new requests and closes idle connections. Resolves when the requests under way are over, and the bodies that
+   * are being read. A body that nobody has begun to read keeps its connection, but not this waiting.
    */
   async close() {
     this.#end()
-    if (this.#underWay.size > 0) {
-      await new Promise(resolve => this.#whenIdle.push(() => resolve(undefined)))
-    }
+    while (this.#isBusy()) await new Promise(resolve => this.#whenIdle.push(() => resolve(undefined)))
   }
 
   /**
@@ -100,7 +99,7 @@ class PinnedClient {
    */
   async destroy(reason = fromFailure({ code: 'ERR_CLIENT_DESTROYED', message: 'the client has been destroyed' })) {
     this.#end()
-    for (const end of [...this.#underWay]) end(reason)
+    for (const end of [...this.#underWay.keys()]) end(reason)
   }
 
   #end() {
@@ -151,7 +150,8 @@ class PinnedClient {
     /** @type {(() => void) | undefined} */
     let stopUpload
     const arrived = new Arrived(() => {
-      this.#over(end)
+      this.#underWay.delete(end)
+      this.#look()
       stopUpload?.()
       try {
         signal?.removeEventListener('abort', stop)
@@ -165,6 +165,7 @@ class PinnedClient {
       onHead: head => {
         arrived.start(head)
         if (settle()) resolve(new PinnedResponse(head, target.href, arrived))
+        this.#look()
       },
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
@@ -175,7 +176,7 @@ class PinnedClient {
       }
     })
     hold()
-    this.#underWay.add(end)
+    this.#underWay.set(end, arrived)
     try {
       signal?.addEventListener('abort', stop, { once: true })
       // The headers and the body were read meanwhile, which may run anybody's code.
@@ -198,10 +199,17 @@ class PinnedClient {
     }
   }
 
-  /** @param {(reason: unknown) => void} end */
-  #over(end) {
-    this.#underWay.delete(end)
-    if (this.#underWay.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
+  #isBusy() {
+    for (const arrived of this.#underWay.values()) if (!arrived.started || arrived.isRead) return true
+    return false
+  }
+
+  /** Lets `close` look again, once whoever waited for an answer has begun to read it. */
+  #look() {
+    if (this.#whenIdle.length === 0) return
+    setImmediate(() => {
+      for (const look of this.#whenIdle.splice(0)) look()
+    })
   }
 
   /** @param {unknown} url */

@@ -127,8 +127,11 @@ class Arrived {
   id = 0
   /** @type {Uint8Array[]} */
   chunks = []
+  started = false
   ended = false
   failed = false
+  /** Whether somebody has begun to read it. */
+  isRead = false
   /** @type {unknown} */
   error
   /** @type {Buffer | undefined} */
@@ -145,6 +148,7 @@ class Arrived {
   /** @param {Head} head */
   start(head) {
     this.id = head.id
+    this.started = true
     if (head.bodyLength > 0) this.chunks.push(head.body)
     if (head.end) this.end()
   }
@@ -181,7 +185,6 @@ class Arrived {
 /** The body as it is read: pieces are asked for one at a time. */
 class Incoming {
   #arrived
-  isRead = false
 
   /** @param {Arrived} arrived */
   constructor(arrived) {
@@ -191,6 +194,10 @@ class Incoming {
 
   get trailers() {
     return this.#arrived.trailers
+  }
+
+  get isRead() {
+    return this.#arrived.isRead
   }
 
   /** Every piece to the end. */
@@ -206,8 +213,8 @@ class Incoming {
    * @returns {Promise<Uint8Array | null>}
    */
   async next(all = false) {
-    this.isRead = true
     const arrived = this.#arrived
+    arrived.isRead = true
     while (arrived.chunks.length === 0 && !arrived.ended) {
       hold()
       port.pull(arrived.id, all)

@@ -71,7 +71,7 @@ impl Decoder {
         Ok((!stages.is_empty()).then_some(Self { stages }))
     }
 
-    /// Takes encoded bytes in, once [`Self::next`] has nothing more.
+    /// Takes encoded bytes in, once [`Self::decoded`] has nothing more.
     pub fn feed(&mut self, bytes: Bytes) {
         if let Some(first) = self.stages.first_mut() {
             first.input = bytes;
@@ -89,7 +89,7 @@ impl Decoder {
     ///
     /// # Errors
     /// `Z_DATA_ERROR` where the bytes are not what the head announced, `Z_BUF_ERROR` where they end too early.
-    pub fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub fn decoded(&mut self) -> Result<Option<Bytes>, Failure> {
         pull(&mut self.stages)
     }
 
@@ -112,16 +112,14 @@ fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, Failure> {
         if let Some(bytes) = last.decode()? {
             return Ok(Some(bytes));
         }
-        match pull(before)? {
-            Some(bytes) => last.input = bytes,
-            None => {
-                last.ended |= before.last().is_some_and(|before| before.ended);
-                if last.ended && !last.is_complete() {
-                    return Err(last.coding.cut_off());
-                }
-                return Ok(None);
+        let Some(bytes) = pull(before)? else {
+            last.ended |= before.last().is_some_and(|before| before.ended);
+            if last.ended && !last.is_complete() {
+                return Err(last.coding.cut_off());
             }
-        }
+            return Ok(None);
+        };
+        last.input = bytes;
     }
 }
 

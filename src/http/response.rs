@@ -120,14 +120,14 @@ impl<D: Driver> ResponseBody<D> {
             };
             if let Some(decoder) = &mut self.decoder {
                 decoder.end();
-                decoder.next()?;
+                decoder.decoded()?;
             }
             return Poll::Ready(Ok(end));
         }
     }
 
     fn decoded(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.decoder.as_mut().map_or(Ok(None), Decoder::next)
+        self.decoder.as_mut().map_or(Ok(None), Decoder::decoded)
     }
 
     /// A piece within the limits.

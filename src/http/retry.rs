@@ -29,12 +29,14 @@ impl Spare {
 }
 
 /// RFC 9110, 9.2.2.
+#[must_use]
 pub fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE]
         .contains(method)
 }
 
 /// The server says that it has not begun with this request (RFC 9113, 8.7): it refused the stream, or went away before it.
+#[must_use]
 pub fn is_unprocessed(error: &hyper::Error) -> bool {
     within::<h2::Error>(error).is_some_and(|error| {
         // h2 gives a GOAWAY to those streams alone whose number is above the last that was processed.
@@ -45,6 +47,7 @@ pub fn is_unprocessed(error: &hyper::Error) -> bool {
 }
 
 /// The connection is gone, as one is that the server closed while it was idle.
+#[must_use]
 pub fn is_gone(error: &hyper::Error) -> bool {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return true;
