@@ -117,6 +117,7 @@ impl Port {
 impl NativeClient {
     /// Counters and pools, as JSON; `None` once the client is closed.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn stats(&self) -> Option<String> {
         let client = self.shared.upgrade()?.find_client(self.id)?;
         let (counts, traffic) = (client.stats().counts(), &client.stats().traffic);
