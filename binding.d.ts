@@ -11,6 +11,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** A client that lives as long as its JavaScript object. */
 export declare class NativeClient {
+  /** Counters and pools, as JSON; `None` once the client is closed. */
+  stats(): string | null
   /** Closes the client's connections; those in use when their exchange is over. */
   close(): void
 }
@@ -124,6 +126,8 @@ export interface NativeOptions {
   bodyTimeout: number
   keepAliveTimeout: number
   maxResponseSize: number
+  decompress: boolean
+  maxExpansion: number
   connections: number
   /** Whether its connections may be waited for on the JavaScript thread's own event loop. */
   onLoop: boolean

@@ -241,8 +241,20 @@ export interface ClientOptions extends TrustOptions {
   bodyTimeout?: number
   /** Milliseconds that an unused connection is kept; 0: for good. Default: 4000. */
   keepAliveTimeout?: number
-  /** Bytes of a response's body; -1: no limit, the default. `ERR_HTTP_RESPONSE_TOO_LARGE`. */
+  /** Bytes of a response's body, decoded; -1: no limit, the default. `ERR_HTTP_RESPONSE_TOO_LARGE`. */
   maxResponseSize?: number
+  /**
+   * Whether gzip, deflate, br and zstd are asked for, unless the request has an `accept-encoding`, and undone. As in fetch,
+   * `content-encoding` and `content-length` stay what the server sent, and an unknown coding leaves the body as it is. A body
+   * that is not what it announces fails with `Z_DATA_ERROR`, one that is cut off with `Z_BUF_ERROR`; bytes behind the end
+   * are ignored. Default: true.
+   */
+  decompress?: boolean
+  /**
+   * How many times its size a body may be decoded to, once that is more than 1 MiB; -1: no limit. Default: 200, as in
+   * Apache's `DeflateInflateRatioLimit`. `ERR_HTTP_RESPONSE_TOO_LARGE`.
+   */
+  maxExpansion?: number
   /** HTTP/1.1 connections to one host at once, further requests wait; 0: no limit, the default. */
   connections?: number
   /** Only `true` is accepted: `false` would switch verification off (`ERR_TLS_PIN_UNSAFE`). */
@@ -368,6 +380,18 @@ export class PinnedResponse {
   blob(): Promise<Blob>
 }
 
+export interface ClientStats {
+  /** Connections: open, of these unused and in use; and made so far. */
+  connections: { open: number; idle: number; active: number; made: number }
+  handshakes: { full: number; resumed: number; failed: number }
+  /** `retried`: sent once more because a connection was closed before any byte of an answer came. */
+  requests: { sent: number; failed: number; retried: number; underWay: number }
+  /** Application bytes: without what TLS adds. */
+  bytes: { sent: number; received: number }
+  /** By `host:port` of the URLs. `waiting`: requests without a connection; `streams`: requests on HTTP/2. */
+  hosts: Record<string, { idle: number; active: number; waiting: number; streams: number }>
+}
+
 /**
  * A client with its own connections, sessions and verifier, which it shares with no other.
  *
@@ -383,8 +407,18 @@ export class PinnedClient {
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
   /** {@link PinnedFetch} over this client's connections. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
-  /** Refuses new requests and closes each connection as soon as it is unused. */
+  /** What the client has done so far, and what it has open now. */
+  stats(): ClientStats
+  /**
+   * Refuses new requests (`ERR_INVALID_STATE`) and closes each connection as soon as it is unused. Resolves when all
+   * requests under way are over, and the bodies that are being read: a body that nobody has begun to read is not waited for.
+   */
   close(): Promise<void>
+  /**
+   * Closes everything now. Requests under way, and bodies that are still coming, fail with the reason; without one with an
+   * error whose code is `ERR_CLIENT_DESTROYED`.
+   */
+  destroy(reason?: unknown): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 

@@ -304,7 +304,7 @@ async function setUp(t, serverOptions, options) {
   const server = await httpsServer({ cert, ...serverOptions })
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem, ...options })
   t.after(async () => {
-    await client.close()
+    await client.destroy()
     await server.close()
   })
   return { server, client }

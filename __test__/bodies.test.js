@@ -379,7 +379,7 @@ async function setUp(t, serverOptions) {
   const server = await httpsServer({ cert, ...serverOptions })
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem })
   t.after(async () => {
-    await client.close()
+    await client.destroy()
     await server.close()
   })
   return { server, client }

@@ -226,7 +226,7 @@ async function serverOf(t, options) {
  */
 function clientOf(t, options) {
   const client = new PinnedClient({ pins: made.cert.pin, ca: made.root.pem, ...options })
-  t.after(() => client.close())
+  t.after(() => client.destroy())
   return client
 }
 

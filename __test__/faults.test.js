@@ -251,7 +251,7 @@ describe('after the request', () => {
  */
 function clientOf(t, options) {
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem, family: 4, ...options })
-  t.after(() => client.close())
+  t.after(() => client.destroy())
   return client
 }
 

@@ -74,9 +74,10 @@ for (const { name, http2, alpn, version } of PROTOCOLS) {
       const { server, client } = await setUp(t, { http2, handler: gate.handler })
       const request = client.request(server.url)
       await gate.arrived(1)
-      await client.close()
+      const closing = client.close()
       gate.open()
       assert.equal(await (await request).text(), 'together')
+      await closing
       await server.settled()
     })
 
@@ -295,7 +296,7 @@ async function setUp(t, serverOptions, options) {
   const server = await httpsServer({ cert, ...serverOptions })
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem, ...options })
   t.after(async () => {
-    await client.close()
+    await client.destroy()
     await server.close()
   })
   return { server, client }

@@ -30,7 +30,7 @@ before(async () => {
  */
 function clientOf(t, options) {
   const client = new PinnedClient({ pins: [cert.pin], ca: root.pem, ...options })
-  t.after(() => client.close())
+  t.after(() => client.destroy())
   return client
 }
 
@@ -111,12 +111,13 @@ test('requests that wait when their client is closed are served', BOUNDED, async
   const client = clientOf(t, { connections: 1, allowH2: false })
   const requests = [1, 2, 3].map(async () => (await client.request(server.url)).text())
   await until(1)
-  await client.close()
+  const closing = client.close()
   for (let count = 1; count <= 3; count++) {
     await until(count)
     held[count - 1].end('ok')
   }
   assert.deepEqual(await Promise.all(requests), ['ok', 'ok', 'ok'])
+  await closing
   await assert.rejects(client.request(server.url), { code: 'ERR_INVALID_STATE' })
 })
 

@@ -368,7 +368,7 @@ async function setUp(t, { server: serverOptions, pins = good.pin, ...options } =
   const pinSet = new PinSet(pins)
   const client = new PinnedClient({ pins: pinSet, ca: root.pem, ...options })
   t.after(async () => {
-    await client.close()
+    await client.destroy()
     await server.close()
   })
   return { server, client, pins: pinSet }

@@ -267,7 +267,7 @@ describe("trust: 'pin-only'", LIMIT, () => {
   it('says that only the leaf counts, and shows it alone', async t => {
     const running = await serve(t, await sent([intermediate]))
     const client = new PinnedClient({ pins: intermediate.pin, trust: 'pin-only' })
-    t.after(() => client.close())
+    t.after(() => client.destroy())
     await assert.rejects(client.request(running.url), (/** @type {any} */ error) => {
       assert.deepEqual(
         error.path.map((/** @type {any} */ step) => step.spkiPin),
@@ -283,7 +283,7 @@ describe("trust: 'pin-only'", LIMIT, () => {
     const cert = await leaf({ selfSigned: true })
     const running = await serve(t, { cert })
     const client = new PinnedClient({ pins: cert.pin })
-    t.after(() => client.close())
+    t.after(() => client.destroy())
     await assert.rejects(client.request(running.url), { message: /trust: 'pin-only'/ })
   })
 })

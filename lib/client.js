@@ -3,7 +3,7 @@
 
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
-const { argumentError, own, unwrapObject } = require('./errors.js')
+const { argumentError, fromFailure, own, unwrapObject } = require('./errors.js')
 const { fetchWith } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
@@ -20,6 +20,7 @@ const URLS = 256
 
 /** @typedef {InstanceType<typeof import('./response.js').PinnedResponse>} Response */
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
+/** @typedef {InstanceType<typeof Arrived>} Body */
 
 let lastClient = 0
 const forgotten = new FinalizationRegistry((/** @type {number} */ id) => {
@@ -36,6 +37,14 @@ class PinnedClient {
   #closed = false
   /** What looks names up, kept by nobody else. @type {{ lookup: import('./lookup.js').Lookup } | undefined} */
   #names
+  /** What ends each request under way, and what has arrived for it. @type {Map<(reason: unknown) => void, Body>} */
+  #underWay = new Map()
+  /** @type {(() => void)[]} */
+  #whenIdle = []
+  #sent = 0
+  #failed = 0
+  /** What native code said of a client that is closed. @type {any} */
+  #last = null
   /** @type {Map<string, { href: string, host: string, port: number, path: string }>} */
   #urls = new Map()
 
@@ -83,11 +92,51 @@ class PinnedClient {
     return fetchWith(this, input, init)
   }
 
-  /** Closes the client. Requests under way are finished, new ones are refused. */
+  /** What the client has done so far, and what its pools hold now. */
+  stats() {
+    const { handshakes, retried, bytes, pools } = this.#nativeStats()
+    /** @type {Record<string, { idle: number, active: number, waiting: number, streams: number }>} */
+    const hosts = {}
+    const connections = { open: 0, idle: 0, active: 0, made: handshakes.full + handshakes.resumed }
+    for (const [host, { idle, active, waiting, shared, streams }] of Object.entries(pools)) {
+      const busy = active + (streams > 0 ? shared : 0)
+      hosts[host] = { idle: idle + shared - (busy - active), active: busy, waiting, streams }
+      connections.open += idle + active + shared
+      connections.idle += hosts[host].idle
+      connections.active += busy
+    }
+    const requests = { sent: this.#sent, failed: this.#failed, retried, underWay: this.#underWay.size }
+    return { connections, handshakes, requests, bytes, hosts }
+  }
+
+  /**
+   * Refuses new requests and closes idle connections. Resolves when the requests under way are over, and the bodies that
+   * are being read. A body that nobody has begun to read keeps its connection, but not this waiting.
+   */
   async close() {
+    this.#end()
+    while (this.#isBusy()) await new Promise(resolve => this.#whenIdle.push(() => resolve(undefined)))
+  }
+
+  /**
+   * Ends everything now: requests under way and bodies that are being read fail.
+   * @param {unknown} [reason]
+   */
+  async destroy(reason = fromFailure({ code: 'ERR_CLIENT_DESTROYED', message: 'the client has been destroyed' })) {
+    this.#end()
+    for (const end of [...this.#underWay.keys()]) end(reason)
+  }
+
+  #end() {
     this.#closed = true
     flush()
+    this.#last ??= this.#nativeStats()
     this.#native.close()
+  }
+
+  #nativeStats() {
+    const stats = this.#native.stats()
+    return stats === null ? this.#last : JSON.parse(stats)
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
@@ -122,14 +171,18 @@ class PinnedClient {
       resolve(response)
       resolve = reject = () => {}
     }
-    const stop = () => {
+    /** @param {unknown} reason */
+    const end = reason => {
       abort(id)
-      if (settle()) reject(signal.reason)
-      arrived.fail(signal.reason)
+      if (settle()) reject(reason)
+      arrived.fail(reason)
     }
+    const stop = () => end(signal.reason)
     /** @type {(() => void) | undefined} */
     let stopUpload
     const arrived = new Arrived(() => {
+      this.#underWay.delete(end)
+      this.#look()
       stopUpload?.()
       try {
         signal?.removeEventListener('abort', stop)
@@ -144,6 +197,7 @@ class PinnedClient {
         arrived.start(head)
         if (!settle()) return
         const response = new PinnedResponse(head, target.href, arrived, chain !== undefined)
+        this.#look()
         if (!isRedirect(head.status) || options.redirect === 'manual') return respond(response)
         const from = chain ?? { first: target, hops: 0, pins: this.#pins, servername: this.#servername }
         try {
@@ -159,16 +213,19 @@ class PinnedClient {
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
         tellRefused('client', error)
+        this.#failed++
         if (settle()) reject(error)
         arrived.fail(error)
       }
     })
     hold()
+    this.#underWay.set(end, arrived)
     try {
       signal?.addEventListener('abort', stop, { once: true })
       // The headers and the body were read meanwhile, which may run anybody's code.
       if (signal?.aborted) throw signal.reason
       send(id, this.#id, target, method, headers, body.pieces ? { length: body.length } : body.bytes)
+      this.#sent++
     } catch (error) {
       // A signal of somebody's own making, or a request larger than memory.
       abort(id)
@@ -183,6 +240,19 @@ class PinnedClient {
         arrived.fail(error)
       })
     }
+  }
+
+  #isBusy() {
+    for (const arrived of this.#underWay.values()) if (!arrived.started || arrived.isRead) return true
+    return false
+  }
+
+  /** Lets `close` look again, once whoever waited for an answer has begun to read it. */
+  #look() {
+    if (this.#whenIdle.length === 0) return
+    setImmediate(() => {
+      for (const look of this.#whenIdle.splice(0)) look()
+    })
   }
 
   /** @param {unknown} url */

@@ -32,6 +32,8 @@ const CLIENT_DEFAULTS = {
   bodyTimeout: 300_000,
   keepAliveTimeout: 4_000,
   maxResponseSize: -1,
+  decompress: true,
+  maxExpansion: 200,
   connections: 0,
   driver: 'auto',
   rejectUnauthorized: true
@@ -155,6 +157,8 @@ function nativeOptions(all) {
     bodyTimeout: number(all, 'bodyTimeout', 0),
     keepAliveTimeout: number(all, 'keepAliveTimeout', 0),
     maxResponseSize: number(all, 'maxResponseSize', -1),
+    decompress: boolean(all, 'decompress'),
+    maxExpansion: number(all, 'maxExpansion', -1),
     connections: number(all, 'connections', 0, 65_535),
     onLoop: onLoop(all.driver)
   }

@@ -11,7 +11,10 @@ const { readHeaders } = require('./wire.js')
 const decoder = new TextDecoder()
 
 /** Ends the exchange of a body that nobody can read any more, which frees its connection. */
-const unread = new FinalizationRegistry(abort)
+const unread = new FinalizationRegistry((/** @type {InstanceType<typeof Arrived>} */ arrived) => {
+  abort(arrived.id)
+  arrived.end()
+})
 
 class PinnedResponse {
   #head
@@ -125,8 +128,11 @@ class Arrived {
   id = 0
   /** @type {Uint8Array[]} */
   chunks = []
+  started = false
   ended = false
   failed = false
+  /** Whether somebody has begun to read it. */
+  isRead = false
   /** @type {unknown} */
   error
   /** @type {Buffer | undefined} */
@@ -143,6 +149,7 @@ class Arrived {
   /** @param {Head} head */
   start(head) {
     this.id = head.id
+    this.started = true
     if (head.bodyLength > 0) this.chunks.push(head.body)
     if (head.end) this.end()
   }
@@ -179,16 +186,19 @@ class Arrived {
 /** The body as it is read: pieces are asked for one at a time. */
 class Incoming {
   #arrived
-  isRead = false
 
   /** @param {Arrived} arrived */
   constructor(arrived) {
     this.#arrived = arrived
-    if (!arrived.ended) unread.register(this, arrived.id, arrived)
+    if (!arrived.ended) unread.register(this, arrived, arrived)
   }
 
   get trailers() {
     return this.#arrived.trailers
+  }
+
+  get isRead() {
+    return this.#arrived.isRead
   }
 
   /** Every piece to the end. */
@@ -204,8 +214,8 @@ class Incoming {
    * @returns {Promise<Uint8Array | null>}
    */
   async next(all = false) {
-    this.isRead = true
     const arrived = this.#arrived
+    arrived.isRead = true
     while (arrived.chunks.length === 0 && !arrived.ended) {
       hold()
       port.pull(arrived.id, all)

@@ -13,12 +13,15 @@ use crate::tls::connect::TlsOrigin;
 use crate::tls::{Failure, Identity, Phase};
 
 use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
+use super::decode::{self, Decoder};
 use super::driver::{Driver, Target, within};
 use super::failure::explain;
 use super::home::Place;
-use super::pool::{Checkout, Lease, Permit, Pool, PoolLimits};
+use super::pool::{Checkout, Lease, Occupancy, Permit, Pool, PoolLimits};
 use super::request::{Request, RequestBody};
 use super::response::{BodyLimits, Response, ResponseBody};
+use super::retry::{Spare, is_gone, is_idempotent, is_unprocessed};
+use super::stats::Stats;
 
 /// Origins remembered (with their sessions) although no connection to them is left.
 const ORIGINS: usize = 1024;
@@ -35,6 +38,8 @@ pub struct ClientOptions {
     /// From sending the request to the response's head; `None` is no limit.
     pub headers_timeout: Option<Duration>,
     pub body: BodyLimits,
+    /// Whether content codings are asked for and undone.
+    pub decompress: bool,
     pub pool: PoolLimits,
     pub watch: Watch,
 }
@@ -58,6 +63,7 @@ impl<D: Driver> Clone for Client<D> {
 struct Inner<D> {
     driver: D,
     options: ClientOptions,
+    stats: Stats,
     origins: Mutex<HashMap<Target, Arc<Origin>>>,
 }
 
@@ -71,7 +77,8 @@ struct Origin {
 impl<D: Driver> Client<D> {
     #[must_use]
     pub fn new(driver: D, options: ClientOptions) -> Self {
-        let inner = Arc::new(Inner { driver, options, origins: Mutex::default() });
+        let inner =
+            Arc::new(Inner { driver, options, stats: Stats::default(), origins: Mutex::default() });
         let observer: Arc<dyn Observer> = Arc::clone(&inner) as _;
         inner.options.pins.observe(Arc::downgrade(&observer));
         Self(inner)
@@ -119,6 +126,18 @@ impl<D: Driver> Client<D> {
         }
     }
 
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// What each origin's pool holds, by the URL's host and port.
+    #[must_use]
+    pub fn occupancy(&self) -> Vec<(Target, Occupancy)> {
+        let origins = self.0.lock();
+        origins.iter().map(|(target, origin)| (target.clone(), origin.pool.occupancy())).collect()
+    }
+
     /// Closes idle connections; those in use are closed when their exchange is over.
     pub fn close(&self) {
         let origins = std::mem::take(&mut *self.0.lock());
@@ -143,6 +162,10 @@ impl<D: Driver> Inner<D> {
         let mut message = http::Request::new(request.body);
         *message.method_mut() = request.method;
         *message.headers_mut() = request.headers;
+        if self.options.decompress {
+            decode::accept(message.headers_mut());
+        }
+        let mut retried = false;
         loop {
             *message.uri_mut() = Uri::from(path.clone());
             let (mut lease, fresh) = match place {
@@ -164,13 +187,20 @@ impl<D: Driver> Inner<D> {
             if info.gate.check().is_ok() {
                 (self.options.watch.opened)(&info);
             }
+            let idempotent = is_idempotent(message.method());
+            let spare = if !retried && (connection.is_multiplexed() || (!fresh && idempotent)) {
+                Spare::of(&message)
+            } else {
+                None
+            };
+            let received = info.gate.traffic().received();
             let sent = async { Ok(connection.send(&origin.authority, message).await) };
             let sent = within(&self.driver, self.options.headers_timeout, sent, || {
                 Failure::new("ETIMEDOUT", Phase::Request, "no response within `headersTimeout`")
             });
             let mut error = match sent.await? {
                 Ok(response) => {
-                    return Ok(Outcome::Response(self.response(origin, response, lease, info)));
+                    return self.response(origin, response, lease, info).map(Outcome::Response);
                 }
                 Err(error) => error,
             };
@@ -178,6 +208,23 @@ impl<D: Driver> Inner<D> {
                 // The connection was closed while it was idle, and nothing was written to it. One that was
                 // made for this request is not made again and again.
                 Some(unsent) if !fresh && info.gate.check().is_ok() => message = unsent,
+                // Closed as it was written to. Not a byte of an answer came, and what may have been done once may be
+                // done again; or the server says that it has done nothing.
+                None if info.gate.check().is_ok()
+                    && let Some(spare) = spare
+                    && (is_unprocessed(error.error())
+                        || (!fresh
+                            && idempotent
+                            && info.gate.traffic().received() == received
+                            && is_gone(error.error()))) =>
+                {
+                    self.stats.retrying();
+                    retried = true;
+                    // Those that were idle even longer will be no better: the next one is new.
+                    origin.pool.forget_idle();
+                    message = spare.into_message();
+                    continue;
+                }
                 _ => return Err(explain(error.error(), &info, Phase::Request)),
             }
             // A connection puts in what its protocol needs; the next may speak another.
@@ -203,8 +250,12 @@ impl<D: Driver> Inner<D> {
             &self.options.watch,
         ));
         match made.await {
-            Ok(connection) => Ok(permit.connected(connection)),
+            Ok(connection) => {
+                self.stats.connected(&connection.info);
+                Ok(permit.connected(connection))
+            }
             Err(failure) => {
+                self.stats.not_connected(&failure);
                 permit.failed(&failure);
                 Err(failure)
             }
@@ -217,17 +268,19 @@ impl<D: Driver> Inner<D> {
         response: http::Response<hyper::body::Incoming>,
         lease: Lease,
         info: Arc<ConnectionInfo>,
-    ) -> Response<D> {
+    ) -> Result<Response<D>, Failure> {
         let (head, body) = response.into_parts();
+        let decoder = if self.options.decompress { Decoder::new(&head.headers)? } else { None };
         let body = ResponseBody::new(
             body,
+            decoder,
             lease,
             Arc::clone(&origin.pool),
             Arc::clone(&info),
             self.driver.clone(),
             self.options.body,
         );
-        Response { head, body, connection: info }
+        Ok(Response { head, body, connection: info })
     }
 
     fn origin(&self, target: &Target) -> Result<Arc<Origin>, Failure> {
@@ -247,7 +300,8 @@ impl<D: Driver> Inner<D> {
             host => host.to_string(),
         };
         let origin = Arc::new(Origin {
-            tls: TlsOrigin::new(&self.options.tls, Arc::clone(&self.options.pins), identity),
+            tls: TlsOrigin::new(&self.options.tls, Arc::clone(&self.options.pins), identity)
+                .counted(Arc::clone(&self.stats.traffic)),
             pool: Arc::new(Pool::new(self.options.pool, self.options.http2)),
             authority: match target.port {
                 443 => host,

@@ -6,10 +6,13 @@
 //! - [`proxy`]: the way through a proxy; [`route`]: what TLS runs over then
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
+//! - [`decode`]: content codings, undone as they come
+//! - [`retry`]: whether a request may be sent once more; [`stats`]: counters
 //! - [`failure`]: errors of an exchange, as codes
 
 pub mod client;
 pub mod connection;
+pub mod decode;
 pub mod driver;
 pub mod failure;
 pub mod home;
@@ -22,7 +25,9 @@ pub mod reactor;
 pub mod reactor;
 pub mod request;
 pub mod response;
+pub mod retry;
 pub mod route;
 pub mod socket;
+pub mod stats;
 pub mod tokio_driver;
 pub mod turns;

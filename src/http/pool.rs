@@ -60,6 +60,20 @@ struct Shared {
     since: Instant,
 }
 
+/// How many connections, streams and requests a pool has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Occupancy {
+    /// HTTP/1.1 connections: unused, in use, being made.
+    pub idle: usize,
+    pub active: usize,
+    pub connecting: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// HTTP/2 connections, and the requests on them.
+    pub shared: usize,
+    pub streams: usize,
+}
+
 /// What a waiting request is woken with.
 enum Turn {
     Lease(Lease),
@@ -223,6 +237,31 @@ impl Pool {
         state.live = state.live.saturating_sub(before - state.idle.len());
         if state.shared.as_ref().is_some_and(|shared| !shared.connection.usable()) {
             state.shared = None;
+        }
+    }
+
+    /// Closes what is idle: a connection used later than all of these was found dead.
+    pub fn forget_idle(&self) {
+        let idle = {
+            let mut state = self.lock();
+            let idle = std::mem::take(&mut state.idle);
+            state.live = state.live.saturating_sub(idle.len());
+            idle
+        };
+        drop(idle);
+    }
+
+    /// What there is at this moment.
+    pub fn occupancy(&self) -> Occupancy {
+        let state = self.lock();
+        let idle = state.idle.len();
+        Occupancy {
+            idle,
+            active: state.live.saturating_sub(idle + state.connecting),
+            connecting: state.connecting,
+            waiting: state.waiters.iter().filter(|waiter| !waiter.is_closed()).count(),
+            shared: usize::from(state.shared.is_some()),
+            streams: state.shared.as_ref().map_or(0, |shared| shared.streams),
         }
     }
 

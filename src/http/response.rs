@@ -13,6 +13,7 @@ use std::pin::Pin;
 use crate::tls::{Failure, Phase};
 
 use super::connection::ConnectionInfo;
+use super::decode::Decoder;
 use super::driver::{Driver, within};
 use super::failure::explain;
 use super::home::Place;
@@ -26,9 +27,14 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub struct BodyLimits {
     /// Between two pieces of the body; `None` is no limit.
     pub timeout: Option<Duration>,
-    /// In bytes; `None` is no limit.
+    /// In bytes, decoded; `None` is no limit.
     pub size: Option<u64>,
+    /// How many times more bytes decoding may make of those that came; `None` is no limit.
+    pub expansion: Option<u64>,
 }
+
+/// Decoded bytes to which the limit on expansion does not apply: no harm is done with so few.
+const UNSUSPECTED: u64 = 1024 * 1024;
 
 /// A response's head and the body to come.
 pub struct Response<D> {
@@ -47,24 +53,30 @@ pub enum Frame {
 /// The body. Dropped before its end, its connection is closed (HTTP/1.1) or its stream reset (HTTP/2).
 pub struct ResponseBody<D> {
     incoming: Incoming,
+    decoder: Option<Decoder>,
     lease: Option<Lease>,
     pool: Arc<Pool>,
     connection: Arc<ConnectionInfo>,
     driver: D,
     limits: BodyLimits,
+    /// Bytes that came, and what they were decoded to.
+    encoded: u64,
     received: u64,
 }
 
 impl<D: Driver> ResponseBody<D> {
     pub(super) fn new(
         incoming: Incoming,
+        decoder: Option<Decoder>,
         lease: Lease,
         pool: Arc<Pool>,
         connection: Arc<ConnectionInfo>,
         driver: D,
         limits: BodyLimits,
     ) -> Self {
-        Self { incoming, lease: Some(lease), pool, connection, driver, limits, received: 0 }
+        let lease = Some(lease);
+        let (encoded, received) = (0, 0);
+        Self { incoming, decoder, lease, pool, connection, driver, limits, encoded, received }
     }
 
     /// The next piece, within the body's timeout; `None` at the end.
@@ -83,27 +95,38 @@ impl<D: Driver> ResponseBody<D> {
 
     /// The next piece if it is here already.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Failure>> {
-        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            None => return Poll::Ready(self.ended().map(|()| None)),
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                return Poll::Ready(Err(explain(&error, &self.connection, Phase::Body)));
+        loop {
+            if let Some(data) = self.decoded()? {
+                return Poll::Ready(self.count(data));
             }
-        };
-        Poll::Ready(match frame.into_data() {
-            Ok(data) => {
-                self.received += data.len() as u64;
-                match self.limits.size {
-                    Some(most) if self.received > most => Err(Failure::new(
-                        "ERR_HTTP_RESPONSE_TOO_LARGE",
-                        Phase::Body,
-                        format!("the body is larger than `maxResponseSize` ({most} bytes)"),
-                    )),
-                    _ => Ok(Some(Frame::Data(data))),
+            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => {
+                    self.ended()?;
+                    None
                 }
+                Some(Ok(frame)) => Some(frame),
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(explain(&error, &self.connection, Phase::Body)));
+                }
+            };
+            let end = match frame.map(http_body::Frame::into_data) {
+                Some(Ok(data)) => {
+                    self.encoded += data.len() as u64;
+                    let Some(decoder) = &mut self.decoder else {
+                        return Poll::Ready(self.count(data));
+                    };
+                    decoder.feed(data);
+                    continue;
+                }
+                Some(Err(frame)) => frame.into_trailers().ok().map(Frame::Trailers),
+                None => None,
+            };
+            if let Some(decoder) = &mut self.decoder {
+                decoder.end();
+                decoder.decoded()?;
             }
-            Err(frame) => Ok(frame.into_trailers().ok().map(Frame::Trailers)),
-        })
+            return Poll::Ready(Ok(end));
+        }
     }
 
     /// hyper takes a stream that was reset with `NO_ERROR` for one that has ended. A body that was not ended by its
@@ -117,15 +140,39 @@ impl<D: Driver> ResponseBody<D> {
         Ok(())
     }
 
-    /// The length that the head announced, if it did.
+    fn decoded(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.decoder.as_mut().map_or(Ok(None), Decoder::decoded)
+    }
+
+    /// A piece within the limits.
+    fn count(&mut self, data: Bytes) -> Result<Option<Frame>, Failure> {
+        self.received += data.len() as u64;
+        let ignored = self.decoder.as_ref().map_or(0, Decoder::ignored);
+        if let Some(most) = self.limits.size
+            && self.received + ignored > most
+        {
+            return Err(too_large(&format!("larger than `maxResponseSize` ({most} bytes)")));
+        }
+        if let Some(most) = self.limits.expansion
+            && self.received > UNSUSPECTED
+            && self.received > self.encoded.saturating_mul(most)
+        {
+            return Err(too_large(&format!(
+                "decoded to more than `maxExpansion` ({most}) times its size"
+            )));
+        }
+        Ok(Some(Frame::Data(data)))
+    }
+
+    /// The length that the head announced, if it did; of an encoded body that says little.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        if self.decoder.is_some() { None } else { self.incoming.size_hint().exact() }
     }
 
     #[must_use]
     pub fn is_end(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.is_end_stream() && self.decoder.as_ref().is_none_or(Decoder::is_done)
     }
 
     /// Has the rest of the body carried elsewhere.
@@ -146,6 +193,10 @@ impl<D: Driver> ResponseBody<D> {
             self.driver.execute(Box::pin(reap(Arc::clone(&self.pool), self.driver.clone())));
         }
     }
+}
+
+fn too_large(how: &str) -> Failure {
+    Failure::new("ERR_HTTP_RESPONSE_TOO_LARGE", Phase::Body, format!("the body is {how}"))
 }
 
 async fn reap(pool: Arc<Pool>, driver: impl Driver) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
+use serde_json::json;
 
 use crate::http::client::{Client, ClientOptions};
 use crate::http::connection::{ConnectTimeouts, Watch};
@@ -50,6 +51,8 @@ pub struct NativeOptions {
     pub body_timeout: f64,
     pub keep_alive_timeout: f64,
     pub max_response_size: f64,
+    pub decompress: bool,
+    pub max_expansion: f64,
     pub connections: u32,
     /// Whether its connections may be waited for on the JavaScript thread's own event loop.
     pub on_loop: bool,
@@ -122,6 +125,40 @@ impl Port {
 
 #[napi]
 impl NativeClient {
+    /// Counters and pools, as JSON; `None` once the client is closed.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn stats(&self) -> Option<String> {
+        let client = self.shared.upgrade()?.find_client(self.id)?;
+        let (counts, traffic) = (client.stats().counts(), &client.stats().traffic);
+        let pools: serde_json::Map<_, _> = client
+            .occupancy()
+            .into_iter()
+            .map(|(target, pool)| {
+                let host = match &target.host {
+                    Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{}", target.port),
+                    host => format!("{host}:{}", target.port),
+                };
+                let pool = json!({
+                    "idle": pool.idle,
+                    "active": pool.active,
+                    "connecting": pool.connecting,
+                    "waiting": pool.waiting,
+                    "shared": pool.shared,
+                    "streams": pool.streams,
+                });
+                (host, pool)
+            })
+            .collect();
+        let stats = json!({
+            "handshakes": { "full": counts.full, "resumed": counts.resumed, "failed": counts.failed },
+            "retried": counts.retried,
+            "bytes": { "sent": traffic.sent(), "received": traffic.received() },
+            "pools": pools,
+        });
+        Some(stats.to_string())
+    }
+
     /// Closes the client's connections; those in use when their exchange is over.
     #[napi(catch_unwind)]
     pub fn close(&self) {
@@ -170,7 +207,9 @@ fn parts(
         body: BodyLimits {
             timeout: limit(options.body_timeout),
             size: bytes(options.max_response_size),
+            expansion: bytes(options.max_expansion),
         },
+        decompress: options.decompress,
         pool: PoolLimits {
             connections: match options.connections {
                 0 => usize::MAX,

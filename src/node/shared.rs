@@ -149,6 +149,10 @@ impl Shared {
         lock(&self.clients).insert(id, client);
     }
 
+    pub fn find_client(&self, id: u32) -> Option<Client<TokioDriver>> {
+        lock(&self.clients).get(&id).cloned()
+    }
+
     pub fn remove_client(&self, id: u32) {
         let client = lock(&self.clients).remove(&id);
         if let Some(client) = client {

@@ -18,6 +18,7 @@ use super::failure::{Failure, Phase};
 use super::identity::Identity;
 use super::path::decide;
 use super::stream::{Gate, PinnedStream, no_clock};
+use super::traffic::Traffic;
 use super::verifier::IdentityVerifier;
 
 /// Sessions kept for one origin. A TLS 1.3 server sends two to four tickets, each good for one resumption.
@@ -31,6 +32,7 @@ pub struct TlsOrigin {
     base: ClientConfig,
     /// The configuration with the sessions of one generation of the policy (I4).
     current: RwLock<(u64, Arc<ClientConfig>)>,
+    traffic: Arc<Traffic>,
 }
 
 /// What was negotiated.
@@ -53,7 +55,13 @@ impl TlsOrigin {
         let verifier = Arc::new(IdentityVerifier::new(Arc::clone(config.rules()), pins, identity));
         let base = config.client_config(Arc::clone(&verifier) as _);
         let current = RwLock::new((generation, Arc::new(with_sessions(&base))));
-        Self { verifier, base, current }
+        Self { verifier, base, current, traffic: Arc::default() }
+    }
+
+    /// Counts the bytes of its connections here too.
+    #[must_use]
+    pub fn counted(self, traffic: Arc<Traffic>) -> Self {
+        Self { traffic, ..self }
     }
 
     #[must_use]
@@ -95,7 +103,8 @@ impl TlsOrigin {
             .proved(presented, now)
             .map_err(|failure| Unproved { failure, resumed: negotiated.resumed })?;
         let clock = Arc::clone(&self.base.time_provider);
-        let gate = Gate::open(Arc::clone(&self.verifier), clock, verified);
+        let gate =
+            Gate::open(Arc::clone(&self.verifier), clock, verified, Arc::clone(&self.traffic));
         Ok((PinnedStream::new(stream, Arc::new(gate)), negotiated))
     }
 

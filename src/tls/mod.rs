@@ -20,6 +20,7 @@ pub mod path;
 pub mod rehearsal;
 pub mod shown;
 pub mod stream;
+pub mod traffic;
 pub mod trust;
 pub mod verified;
 mod verifier;

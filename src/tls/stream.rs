@@ -11,11 +11,13 @@ use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use rustls::time_provider::TimeProvider;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Failure, Phase};
 use super::identity::Identity;
 use super::path::seconds;
+use super::traffic::Traffic;
 use super::verified::Verified;
 use super::verifier::IdentityVerifier;
 
@@ -34,6 +36,9 @@ pub struct Gate {
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
+    traffic: Traffic,
+    /// Of all connections of the client.
+    total: Arc<Traffic>,
 }
 
 impl Gate {
@@ -42,6 +47,7 @@ impl Gate {
         verifier: Arc<IdentityVerifier>,
         clock: Arc<dyn TimeProvider>,
         proved: Arc<Verified>,
+        total: Arc<Traffic>,
     ) -> Self {
         Self {
             generation: AtomicU64::new(proved.generation),
@@ -52,6 +58,8 @@ impl Gate {
             revision: AtomicU64::new(0),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
+            traffic: Traffic::default(),
+            total,
         }
     }
 
@@ -70,6 +78,12 @@ impl Gate {
             return Ok(());
         }
         self.check_again().map_err(|failure| self.refused.get_or_init(|| failure).clone())
+    }
+
+    /// The application bytes of this connection.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     #[must_use]
@@ -127,13 +141,14 @@ pub(super) fn no_clock() -> Failure {
 
 /// An authenticated connection that asks its [`Gate`] before each read and write.
 pub struct PinnedStream<IO> {
-    stream: TokioIo<TlsStream<TokioIo<IO>>>,
+    stream: TokioIo<Counted<TlsStream<TokioIo<IO>>>>,
     gate: Arc<Gate>,
 }
 
 impl<IO> PinnedStream<IO> {
     pub(super) fn new(stream: TlsStream<TokioIo<IO>>, gate: Arc<Gate>) -> Self {
-        Self { stream: TokioIo::new(stream), gate }
+        let counted = Counted { stream, gate: Arc::clone(&gate) };
+        Self { stream: TokioIo::new(counted), gate }
     }
 
     #[must_use]
@@ -144,7 +159,7 @@ impl<IO> PinnedStream<IO> {
     /// What the records are carried by.
     #[must_use]
     pub fn io(&self) -> &IO {
-        self.stream.inner().get_ref().0.inner()
+        self.stream.inner().stream.get_ref().0.inner()
     }
 
     fn allowed(&self) -> io::Result<()> {
@@ -196,8 +211,73 @@ impl<IO: Read + Write + Unpin> Write for PinnedStream<IO> {
     /// A refused connection is dropped without `close_notify`, which would push sealed records out first.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.gate.check().is_err() {
-            return Pin::new(self.stream.inner_mut().get_mut().0.inner_mut()).poll_shutdown(cx);
+            return Pin::new(self.stream.inner_mut().stream.get_mut().0.inner_mut())
+                .poll_shutdown(cx);
         }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Counts what passes. Below hyper's traits, whose buffers do not tell how much was put into them.
+struct Counted<S> {
+    stream: S,
+    gate: Arc<Gate>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let received = buffer.filled().len() - before;
+        self.gate.traffic.add_received(received);
+        self.gate.total.add_received(received);
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Counted<S> {
+    fn count(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(sent)) = result {
+            self.gate.traffic.add_sent(*sent);
+            self.gate.total.add_sent(*sent);
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.count(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
