@@ -30,10 +30,16 @@ for (const method of ['GET', 'POST']) {
   })
 
   test(`GOAWAY before the stream: ${method} is sent once more, on another connection`, async t => {
-    const { client, server } = await setUp(t, response => response.stream.session.goaway(constants.NGHTTP2_NO_ERROR, 0))
+    const { client, server, held } = await setUp(t, response => {
+      response.stream.session.goaway(constants.NGHTTP2_NO_ERROR, 1)
+    })
+    const first = await client.request(`${server.url}/held`)
     assert.equal(await (await client.request(server.url, { method, body })).text(), 'ok')
-    assert.equal(server.requests.length, 2)
     assert.equal(server.connections, 2)
+    assert.equal(client.stats().requests.retried, 1)
+    // What the server has begun with, it may finish.
+    held[0].end(' end')
+    assert.equal(await first.text(), 'begin end')
   })
 
   test(`a stream that was reset otherwise: ${method} is not`, async t => {
@@ -55,8 +61,13 @@ test('refused again: the request fails', async t => {
  * @param {number} [times]
  */
 async function setUp(t, first, times = 1) {
-  const handler = (/** @type {any} */ _, /** @type {any} */ response) => {
-    if (times-- > 0) first(response)
+  /** @type {any[]} */
+  const held = []
+  const handler = (/** @type {any} */ request, /** @type {any} */ response) => {
+    if (request.url === '/held') {
+      held.push(response)
+      response.write('begin')
+    } else if (times-- > 0) first(response)
     else response.end('ok')
   }
   const server = await httpsServer({ cert, http2: true, handler })
@@ -65,5 +76,5 @@ async function setUp(t, first, times = 1) {
     await client.destroy()
     await server.close()
   })
-  return { client, server }
+  return { client, server, held }
 }
