@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -11,6 +12,7 @@ use hyper::rt::{Executor, Read, Timer, Write};
 
 use crate::pinning::Host;
 use crate::tls::Failure;
+use crate::tls::stream::Gate;
 
 /// A task that a driver runs to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -34,6 +36,11 @@ pub trait Driver: Timer + Executor<Task> + Clone + Unpin + Send + Sync + 'static
         &self,
         target: &Target,
     ) -> impl Future<Output = Result<(Self::Io, SocketAddr), Failure>> + Send;
+
+    /// The permission that a dialled connection itself depends on, where there is one.
+    fn gate(_: &Self::Io) -> Option<Arc<Gate>> {
+        None
+    }
 }
 
 /// Lets hyper spawn futures of any type on a driver, which takes them boxed.

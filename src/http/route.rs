@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use crate::tls::stream::PinnedStream;
+use crate::tls::stream::{Gate, PinnedStream};
 
 /// The way to a server.
 pub enum Route<IO> {
@@ -14,6 +15,17 @@ pub enum Route<IO> {
     Direct(IO),
     /// A tunnel inside the TLS of a proxy, whose pins go on deciding about every byte (I1, I4).
     Secured(Box<PinnedStream<IO>>),
+}
+
+impl<IO> Route<IO> {
+    /// What the pins of the proxy have to say.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Arc<Gate>> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Secured(io) => Some(io.gate()),
+        }
+    }
 }
 
 impl<IO: Read + Write + Unpin> Read for Route<IO> {

@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use crate::pinning::Host;
 use crate::tls::codes;
+use crate::tls::stream::Gate;
 use crate::tls::{Failure, Phase};
 
 use super::driver::{Driver, Target, Task};
@@ -134,6 +135,10 @@ impl Driver for TokioDriver {
             }
             _ => self.open(target).await.map(|(io, remote)| (Route::Direct(io), remote)),
         }
+    }
+
+    fn gate(io: &Self::Io) -> Option<Arc<Gate>> {
+        io.gate().cloned()
     }
 }
 

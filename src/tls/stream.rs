@@ -34,6 +34,8 @@ pub struct Gate {
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
+    /// The permission of the connection that this one runs inside of: a proxy's.
+    outer: OnceLock<Arc<Gate>>,
 }
 
 impl Gate {
@@ -52,6 +54,7 @@ impl Gate {
             revision: AtomicU64::new(0),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
+            outer: OnceLock::new(),
         }
     }
 
@@ -64,12 +67,20 @@ impl Gate {
         if let Some(failure) = self.refused.get() {
             return Err(failure.clone());
         }
+        if let Some(outer) = self.outer.get() {
+            outer.check()?;
+        }
         let deadline = self.deadline.load(Ordering::Acquire);
         let fresh = self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
         if fresh && (deadline == i64::MAX || self.now().is_some_and(|now| now < deadline)) {
             return Ok(());
         }
         self.check_again().map_err(|failure| self.refused.get_or_init(|| failure).clone())
+    }
+
+    /// Makes this permission depend on that of the connection below.
+    pub fn rest_on(&self, outer: Arc<Gate>) {
+        let _ = self.outer.set(outer);
     }
 
     #[must_use]
