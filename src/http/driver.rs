@@ -38,6 +38,7 @@ pub trait Driver: Timer + Executor<Task> + Clone + Unpin + Send + Sync + 'static
     ) -> impl Future<Output = Result<(Self::Io, SocketAddr), Failure>> + Send;
 
     /// The permission that a dialled connection itself depends on, where there is one.
+    #[must_use]
     fn gate(_: &Self::Io) -> Option<Arc<Gate>> {
         None
     }
