@@ -246,7 +246,7 @@ describe('the pins of an https: proxy', () => {
   for (const http2 of [false, true]) {
     test(`replace() ends its tunnels at once, ${http2 ? 'HTTP/2' : 'HTTP/1.1'}`, BOUNDED, async t => {
       const pins = new PinSet(proxyCert.pin)
-      const server = await httpsServer({ cert: good, http2 })
+      const server = await httpsServer({ cert: good, http2, tls: /** @type {any} */ ({ keepAliveTimeout: 60_000 }) })
       const proxy = await connectProxy({ cert: proxyCert })
       const pinned = new PinnedClient({
         pins: good.pin,

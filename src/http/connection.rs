@@ -142,6 +142,7 @@ async fn authenticate<D: Driver>(
     })
     .await
     .map_err(|failure| crate::tls::connect::Unproved { failure, resumed: false })?;
+    let outer = D::gate(&io);
     let (stream, negotiated) = within(driver, timeouts.handshake, origin.handshake(io), || {
         Failure::new(
             "ERR_TLS_HANDSHAKE_TIMEOUT",
@@ -151,6 +152,9 @@ async fn authenticate<D: Driver>(
         .into()
     })
     .await?;
+    if let Some(outer) = outer {
+        stream.gate().rest_on(outer);
+    }
     Ok((stream, negotiated, remote))
 }
 

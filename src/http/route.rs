@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use crate::tls::stream::PinnedStream;
+use crate::tls::stream::{Gate, PinnedStream};
 
 /// The way to a server.
 pub enum Route<IO> {
@@ -17,12 +18,21 @@ pub enum Route<IO> {
 }
 
 impl<IO> Route<IO> {
+<<<<<<< HEAD
     /// The socket.
     #[must_use]
     pub fn io(&self) -> &IO {
         match self {
             Self::Direct(io) => io,
             Self::Secured(stream) => stream.io(),
+=======
+    /// What the pins of the proxy have to say.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Arc<Gate>> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Secured(io) => Some(io.gate()),
+>>>>>>> wb
         }
     }
 }

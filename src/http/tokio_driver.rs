@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::pinning::Host;
 use crate::tls::codes;
+use crate::tls::stream::Gate;
 use crate::tls::{Failure, Phase};
 
 use super::driver::{Driver, Target, Task};
@@ -144,6 +145,7 @@ impl Driver for TokioDriver {
         }
     }
 
+<<<<<<< HEAD
     fn has_loop(&self) -> bool {
         self.turns.strong_count() > 0
     }
@@ -151,6 +153,10 @@ impl Driver for TokioDriver {
     fn home(&self, io: &Self::Io) -> Arc<Home> {
         let seat = Arc::clone(io.io().inner().seat());
         Home::new(seat, self.runtime.clone(), Weak::clone(&self.turns))
+=======
+    fn gate(io: &Self::Io) -> Option<Arc<Gate>> {
+        io.gate().cloned()
+>>>>>>> wb
     }
 }
 

@@ -31,6 +31,7 @@ use super::wire::Kind;
 
 /// The options of a client, checked and made plain by JavaScript. Times in milliseconds, 0 for no limit.
 #[napi(object)]
+#[expect(clippy::struct_excessive_bools, reason = "they are options, each by its name")]
 pub struct NativeOptions {
     pub crl: Vec<Uint8Array>,
     pub cert: Vec<Uint8Array>,

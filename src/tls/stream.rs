@@ -36,9 +36,14 @@ pub struct Gate {
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
+<<<<<<< HEAD
     traffic: Traffic,
     /// Of all connections of the client.
     total: Arc<Traffic>,
+=======
+    /// The permission of the connection that this one runs inside of: a proxy's.
+    outer: OnceLock<Arc<Gate>>,
+>>>>>>> wb
 }
 
 impl Gate {
@@ -58,8 +63,12 @@ impl Gate {
             revision: AtomicU64::new(0),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
+<<<<<<< HEAD
             traffic: Traffic::default(),
             total,
+=======
+            outer: OnceLock::new(),
+>>>>>>> wb
         }
     }
 
@@ -72,6 +81,9 @@ impl Gate {
         if let Some(failure) = self.refused.get() {
             return Err(failure.clone());
         }
+        if let Some(outer) = self.outer.get() {
+            outer.check()?;
+        }
         let deadline = self.deadline.load(Ordering::Acquire);
         let fresh = self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
         if fresh && (deadline == i64::MAX || self.now().is_some_and(|now| now < deadline)) {
@@ -80,10 +92,16 @@ impl Gate {
         self.check_again().map_err(|failure| self.refused.get_or_init(|| failure).clone())
     }
 
+<<<<<<< HEAD
     /// The application bytes of this connection.
     #[must_use]
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
+=======
+    /// Makes this permission depend on that of the connection below.
+    pub fn rest_on(&self, outer: Arc<Gate>) {
+        let _ = self.outer.set(outer);
+>>>>>>> wb
     }
 
     #[must_use]
