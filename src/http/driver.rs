@@ -39,19 +39,17 @@ pub trait Driver: Timer + Executor<Task> + Clone + Unpin + Send + Sync + 'static
         target: &Target,
     ) -> impl Future<Output = Result<(Self::Io, SocketAddr), Failure>> + Send;
 
-<<<<<<< HEAD
     /// Whether connections can live on an event loop.
     fn has_loop(&self) -> bool;
 
     /// A home for a connection over `io`.
     fn home(&self, io: &Self::Io) -> Arc<Home>;
-=======
+
     /// The permission that a dialled connection itself depends on, where there is one.
     #[must_use]
     fn gate(_: &Self::Io) -> Option<Arc<Gate>> {
         None
     }
->>>>>>> wb
 }
 
 /// Lets hyper spawn futures of any type on a driver, which takes them boxed.

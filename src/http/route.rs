@@ -18,21 +18,21 @@ pub enum Route<IO> {
 }
 
 impl<IO> Route<IO> {
-<<<<<<< HEAD
     /// The socket.
     #[must_use]
     pub fn io(&self) -> &IO {
         match self {
             Self::Direct(io) => io,
             Self::Secured(stream) => stream.io(),
-=======
+        }
+    }
+
     /// What the pins of the proxy have to say.
     #[must_use]
     pub fn gate(&self) -> Option<&Arc<Gate>> {
         match self {
             Self::Direct(_) => None,
             Self::Secured(io) => Some(io.gate()),
->>>>>>> wb
         }
     }
 }

@@ -145,7 +145,6 @@ impl Driver for TokioDriver {
         }
     }
 
-<<<<<<< HEAD
     fn has_loop(&self) -> bool {
         self.turns.strong_count() > 0
     }
@@ -153,10 +152,10 @@ impl Driver for TokioDriver {
     fn home(&self, io: &Self::Io) -> Arc<Home> {
         let seat = Arc::clone(io.io().inner().seat());
         Home::new(seat, self.runtime.clone(), Weak::clone(&self.turns))
-=======
+    }
+
     fn gate(io: &Self::Io) -> Option<Arc<Gate>> {
         io.gate().cloned()
->>>>>>> wb
     }
 }
 

@@ -36,14 +36,11 @@ pub struct Gate {
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
-<<<<<<< HEAD
     traffic: Traffic,
     /// Of all connections of the client.
     total: Arc<Traffic>,
-=======
     /// The permission of the connection that this one runs inside of: a proxy's.
     outer: OnceLock<Arc<Gate>>,
->>>>>>> wb
 }
 
 impl Gate {
@@ -63,12 +60,9 @@ impl Gate {
             revision: AtomicU64::new(0),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
-<<<<<<< HEAD
             traffic: Traffic::default(),
             total,
-=======
             outer: OnceLock::new(),
->>>>>>> wb
         }
     }
 
@@ -92,16 +86,15 @@ impl Gate {
         self.check_again().map_err(|failure| self.refused.get_or_init(|| failure).clone())
     }
 
-<<<<<<< HEAD
     /// The application bytes of this connection.
     #[must_use]
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
-=======
+    }
+
     /// Makes this permission depend on that of the connection below.
     pub fn rest_on(&self, outer: Arc<Gate>) {
         let _ = self.outer.set(outer);
->>>>>>> wb
     }
 
     #[must_use]
