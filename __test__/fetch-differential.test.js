@@ -27,7 +27,7 @@ const DIFFERENCES = {
     'Headers that belong to the connection, such as `connection` and `keep-alive`, are refused. Node drops some of them.',
   'headers of a response are immutable': 'The headers of a response can be changed. Nothing is sent by that.',
   'the headers that are sent by default':
-    'Not sent by default: `accept-language: *`, `sec-fetch-mode: cors` and `accept-encoding`.',
+    'Not sent by default: `accept-language: *` and `sec-fetch-mode: cors`. `accept-encoding` names zstd as well.',
   'data: URL': 'Only `https:`. Node also fetches `http:`, `data:` and `blob:`, none of which has a key to pin.'
 }
 /** Those that not every version of Node shows. */
