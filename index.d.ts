@@ -257,6 +257,13 @@ export interface ClientOptions extends TrustOptions {
   maxExpansion?: number
   /** HTTP/1.1 connections to one host at once, further requests wait; 0: no limit, the default. */
   connections?: number
+  /**
+   * Where an established HTTP/1.1 connection is waited for. `auto` (default): a request that is alone runs on the event loop
+   * of its own thread, which spares it two thread switches and may wait there for an answer for up to 50 microseconds;
+   * everything else (handshakes, HTTP/2, requests side by side, large bodies) runs on native threads. `threads`: all of it
+   * does. On Windows, Bun and Deno, and with `TLS_PINNING_DRIVER=threads` in the environment, `auto` means `threads`.
+   */
+  driver?: 'auto' | 'threads'
   /** Only `true` is accepted: `false` would switch verification off (`ERR_TLS_PIN_UNSAFE`). */
   rejectUnauthorized?: true
 }
