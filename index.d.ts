@@ -391,8 +391,11 @@ export interface ClientStats {
   /** Connections: open, of these unused and in use; and made so far. */
   connections: { open: number; idle: number; active: number; made: number }
   handshakes: { full: number; resumed: number; failed: number }
-  /** `retried`: sent once more because a connection was closed before any byte of an answer came. */
-  requests: { sent: number; failed: number; retried: number; underWay: number }
+  /**
+   * `retried`: sent once more because a connection was closed before any byte of an answer came. `onLoop`: carried by the
+   * event loop of the calling thread (see the option `driver`).
+   */
+  requests: { sent: number; failed: number; retried: number; onLoop: number; underWay: number }
   /** Application bytes: without what TLS adds. */
   bytes: { sent: number; received: number }
   /** By `host:port` of the URLs. `waiting`: requests without a connection; `streams`: requests on HTTP/2. */

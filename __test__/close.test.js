@@ -70,7 +70,7 @@ for (const http2 of [false, true]) {
       answers[0].end('end')
       await response.text()
       stats = client.stats()
-      assert.deepEqual(stats.requests, { sent: 1, failed: 0, retried: 0, underWay: 0 })
+      assert.deepEqual(stats.requests, { sent: 1, failed: 0, retried: 0, onLoop: 0, underWay: 0 })
       assert.equal(stats.bytes.sent, server.appBytes)
       assert.ok(stats.bytes.received > 'begin end'.length)
       await client.close()

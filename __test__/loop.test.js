@@ -105,6 +105,8 @@ for (const driver of /** @type {const} */ (['auto', 'threads'])) {
     test('a policy that no longer allows a kept connection ends it before anything is written', BOUNDED, async () => {
       const client = makeClient(driver)
       for (let times = 0; times < 3; times++) await (await get(client, '/text')).text()
+      // Every request but the first found an idle connection.
+      assert.equal(client.stats().requests.onLoop, driver === 'auto' ? 2 : 0)
       const before = server.requests.length
       client.pins.replace([`sha256/${'A'.repeat(43)}=`])
       await assert.rejects(get(client, '/text'), { code: 'ERR_TLS_PIN_MISMATCH' })

@@ -94,7 +94,7 @@ class PinnedClient {
 
   /** What the client has done so far, and what its pools hold now. */
   stats() {
-    const { handshakes, retried, bytes, pools } = this.#nativeStats()
+    const { handshakes, retried, onLoop, bytes, pools } = this.#nativeStats()
     /** @type {Record<string, { idle: number, active: number, waiting: number, streams: number }>} */
     const hosts = {}
     const connections = { open: 0, idle: 0, active: 0, made: handshakes.full + handshakes.resumed }
@@ -105,7 +105,7 @@ class PinnedClient {
       connections.idle += hosts[host].idle
       connections.active += busy
     }
-    const requests = { sent: this.#sent, failed: this.#failed, retried, underWay: this.#underWay.size }
+    const requests = { sent: this.#sent, failed: this.#failed, retried, onLoop, underWay: this.#underWay.size }
     return { connections, handshakes, requests, bytes, hosts }
   }
 

@@ -170,7 +170,10 @@ impl<D: Driver> Inner<D> {
             *message.uri_mut() = Uri::from(path.clone());
             let (mut lease, fresh) = match place {
                 Place::Loop => match origin.pool.idle() {
-                    Some(lease) => (lease, false),
+                    Some(lease) => {
+                        self.stats.sent_on_loop();
+                        (lease, false)
+                    }
                     None => return Ok(Outcome::NoConnection(unsent(target, path, host, message))),
                 },
                 Place::Native => match origin.pool.checkout().await? {

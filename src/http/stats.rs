@@ -16,6 +16,7 @@ pub struct Stats {
     resumed: AtomicU64,
     failed: AtomicU64,
     retried: AtomicU64,
+    on_loop: AtomicU64,
 }
 
 /// Handshakes and retries up to now.
@@ -25,6 +26,7 @@ pub struct Counts {
     pub resumed: u64,
     pub failed: u64,
     pub retried: u64,
+    pub on_loop: u64,
 }
 
 impl Stats {
@@ -43,6 +45,10 @@ impl Stats {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn sent_on_loop(&self) {
+        self.on_loop.fetch_add(1, Ordering::Relaxed);
+    }
+
     #[must_use]
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -51,6 +57,7 @@ impl Stats {
             resumed: read(&self.resumed),
             failed: read(&self.failed),
             retried: read(&self.retried),
+            on_loop: read(&self.on_loop),
         }
     }
 }

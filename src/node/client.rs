@@ -154,6 +154,7 @@ impl NativeClient {
         let stats = json!({
             "handshakes": { "full": counts.full, "resumed": counts.resumed, "failed": counts.failed },
             "retried": counts.retried,
+            "onLoop": counts.on_loop,
             "bytes": { "sent": traffic.sent(), "received": traffic.received() },
             "pools": pools,
         });
