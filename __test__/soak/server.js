@@ -4,11 +4,15 @@
 
 const crypto = require('node:crypto')
 const http2 = require('node:http2')
+const net = require('node:net')
 const { bytesOf, sha256 } = require('./plan')
 
 const { NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants
 
-/** The TCP sockets under the TLS ones, by the client's port: only they can be reset. */
+/**
+ * The clients' sockets, by the port that their requests seem to come from. They are in front of the TLS server, which a reset of
+ * a socket under TLS would harm: Node 20 then writes to memory that is no longer its own.
+ */
 const sockets = new Map()
 /** What each was last asked for, to say so of one that stays open. */
 const last = new Map()
@@ -16,12 +20,7 @@ const counts = { requests: 0, denied: 0, handshakes: 0, resumed: 0 }
 
 process.once('message', ({ key, cert }) => {
   const server = http2.createSecureServer({ key, cert, allowHTTP1: true })
-  server.on('connection', socket => {
-    const { remotePort } = socket
-    socket.on('error', () => {})
-    sockets.set(remotePort, socket)
-    socket.once('close', () => sockets.delete(remotePort) && last.delete(remotePort))
-  })
+  server.on('connection', socket => socket.on('error', () => {}))
   server.on('secureConnection', socket => {
     counts.handshakes += 1
     if (socket.isSessionReused()) counts.resumed += 1
@@ -33,13 +32,31 @@ process.once('message', ({ key, cert }) => {
   // The client ends idle connections, not the server: otherwise any request might meet a connection that is just closing.
   Object.assign(server, { keepAliveTimeout: 600_000, requestTimeout: 0, headersTimeout: 0 })
   server.on('request', serve)
-  server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
+  server.listen(0, '127.0.0.1', () => {
+    const front = net.createServer(client => relay(client, server.address().port))
+    front.listen(0, '127.0.0.1', () => process.send({ port: front.address().port }))
+  })
   process.on('message', message => {
     if (message === 'counts')
       process.send({ counts, open: [...sockets.keys()].map(port => last.get(port) ?? 'no request') })
     if (message === 'exit') process.exit()
   })
 })
+
+/** Carries a client's bytes to the TLS server and back, at the pace of the slower side. */
+function relay(client, port) {
+  const inner = net.connect(port, '127.0.0.1', () => {
+    const { localPort } = inner
+    sockets.set(localPort, client)
+    client.once('close', () => sockets.delete(localPort) && last.delete(localPort))
+    client.pipe(inner).pipe(client)
+  })
+  client.on('error', () => {})
+  inner.on('error', () => {})
+  client.once('close', () => inner.destroy())
+  // What was written before goes out first, unless it was reset.
+  inner.once('close', () => client.destroySoon())
+}
 
 function serve(request, response) {
   counts.requests += 1
