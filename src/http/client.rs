@@ -244,6 +244,11 @@ impl<D: Driver> Inner<D> {
         origin: &Origin,
         permit: Permit,
     ) -> Result<Lease, Failure> {
+        // The policy may have changed while the request waited for its turn.
+        if let Err(failure) = origin.tls.decide() {
+            permit.failed(&failure);
+            return Err(failure);
+        }
         // Boxed, since it is large and a request that finds a connection should not carry it along.
         let made = Box::pin(connect(
             &self.driver,
