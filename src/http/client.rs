@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{HOST, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Uri};
 
 use crate::pinning::{Host, Observer, PinSet};
@@ -282,13 +282,7 @@ impl<D: Driver> Inner<D> {
         last: bool,
     ) -> Result<Outcome<D>, Failure> {
         let (head, body) = response.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::new(
-                "ERR_HTTP_UPGRADE_REFUSED",
-                Phase::Request,
-                "the server switched to another protocol, which it was not asked for",
-            ));
-        }
+        refuse(&head)?;
         let decoder = if self.options.decompress { Decoder::new(&head.headers)? } else { None };
         let body = ResponseBody::new(
             body,
@@ -357,6 +351,20 @@ impl<D> Drop for Inner<D> {
             origin.pool.close();
         }
     }
+}
+
+/// Refuses what hyper lets through.
+fn refuse(head: &http::response::Parts) -> Result<(), Failure> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let message = "the server switched to another protocol, which it was not asked for";
+        return Err(Failure::new("ERR_HTTP_UPGRADE_REFUSED", Phase::Request, message));
+    }
+    // Two ideas of where the body ends: how responses are split and smuggled (RFC 9112, 6.3).
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        let message = "the response has both a length and a transfer coding";
+        return Err(Failure::new("HPE_INVALID_TRANSFER_ENCODING", Phase::Request, message));
+    }
+    Ok(())
 }
 
 /// The request as it was before it met a connection.

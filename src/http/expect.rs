@@ -54,11 +54,8 @@ impl Expectation {
         });
         let body = Box::new(std::mem::replace(message.body_mut(), RequestBody::Empty));
         let patience = timer.sleep(PATIENCE);
-        *message.body_mut() = RequestBody::Withheld(Withheld {
-            expectation: expectation.clone(),
-            patience,
-            body,
-        });
+        *message.body_mut() =
+            RequestBody::Withheld(Withheld { expectation: expectation.clone(), patience, body });
         Some(expectation)
     }
 
