@@ -102,3 +102,93 @@ impl fmt::Debug for Withheld {
         formatter.debug_struct("Withheld").field("body", &self.body).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::Bytes;
+    use hyper::body::Body;
+
+    use super::*;
+
+    /// Time that does not pass, or has passed.
+    #[derive(Clone, Copy)]
+    struct Time(bool);
+
+    impl Future for Time {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            if self.0 { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+
+    impl Sleep for Time {}
+
+    impl Timer for Time {
+        fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
+            Box::pin(*self)
+        }
+
+        fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
+            Box::pin(*self)
+        }
+    }
+
+    fn message(body: RequestBody) -> Request<RequestBody> {
+        let mut message = Request::new(body);
+        message.headers_mut().insert(EXPECT, http::HeaderValue::from_static("100-continue"));
+        message
+    }
+
+    fn whole() -> RequestBody {
+        RequestBody::Whole(Bytes::from_static(b"body"))
+    }
+
+    fn is_sent(message: &mut Request<RequestBody>) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(message.body_mut()).poll_frame(&mut cx).is_ready()
+    }
+
+    #[test]
+    fn only_a_body_that_is_expected_waits() {
+        assert!(Expectation::of(&mut message(RequestBody::Empty), &Time(false)).is_none());
+        assert!(Expectation::of(&mut Request::new(whole()), &Time(false)).is_none());
+        assert!(Expectation::of(&mut message(whole()), &Time(false)).is_some());
+    }
+
+    #[test]
+    fn it_keeps_its_length_while_it_waits() {
+        let mut message = message(whole());
+        let _expectation = Expectation::of(&mut message, &Time(false));
+        assert!(!is_sent(&mut message));
+        assert!(!message.body().is_end_stream());
+        assert_eq!(message.body().size_hint().exact(), Some(4));
+        message.body_mut().release();
+        assert!(is_sent(&mut message));
+    }
+
+    #[test]
+    fn it_is_sent_when_it_is_wanted_or_time_is_over() {
+        let mut wanted = message(whole());
+        let expectation = Expectation::of(&mut wanted, &Time(false)).unwrap_or_default();
+        expectation.decide(WANTED);
+        assert!(is_sent(&mut wanted));
+        assert!(!expectation.is_disappointed());
+
+        let mut late = message(whole());
+        let expectation = Expectation::of(&mut late, &Time(true)).unwrap_or_default();
+        assert!(is_sent(&mut late));
+        assert!(!expectation.is_disappointed());
+    }
+
+    #[test]
+    fn it_is_never_sent_after_a_final_response() {
+        let mut message = message(whole());
+        let expectation = Expectation::of(&mut message, &Time(true)).unwrap_or_default();
+        assert!(expectation.is_disappointed());
+        assert_eq!(expectation.decide(WANTED), UNWANTED);
+        assert!(!is_sent(&mut message));
+    }
+}
