@@ -138,6 +138,44 @@ for (const [name, { make }] of Object.entries(BODIES)) {
   })
 }
 
+test('on a connection that was idle, which may run on the event loop', BOUNDED, async t => {
+  const heads = /** @type {string[]} */ ([])
+  let waited = 0
+  const { client, server, url } = await setUp(t, async (peer, number) => {
+    if (number > 0) return peer.write(answer('next'))
+    await peer.after('GET /1 ')
+    peer.write(answer('1'))
+    // What is behind each head before there was an answer.
+    const head = async (/** @type {string} */ line) => {
+      await peer.head(peer.received.length - (await peer.after(line)).length)
+      return peer.received.slice(peer.received.indexOf(line)).split('\r\n\r\n')[1]
+    }
+    heads.push(await head('PUT /2 '))
+    peer.write(CONTINUE)
+    await peer.after('body 2')
+    peer.write(answer('2'))
+    heads.push(await head('PUT /3 '))
+    const start = Date.now()
+    await peer.after('body 3')
+    waited = Date.now() - start
+    peer.write(answer('3'))
+    heads.push(await head('PUT /4 '))
+    peer.write(answer('4', '401 Unauthorized'))
+  })
+  assert.equal(await (await client.request(`${url}1`)).text(), '1')
+  for (const number of [2, 3, 4]) {
+    const body = `body ${number}`
+    const response = await client.request(url + number, { method: 'PUT', headers: EXPECT, body })
+    assert.equal(await response.text(), String(number))
+  }
+  await server.peers[0].closed
+  assert.deepEqual(heads, ['', '', ''])
+  assert.ok(!server.peers[0].received.includes('body 4'))
+  assert.ok(waited > 800 && waited < 5_000, `waited ${waited} ms`)
+  assert.equal(await (await client.request(url)).text(), 'next')
+  assert.equal(server.connections, 2)
+})
+
 test('a stale connection: the request is made anew, and waits anew', BOUNDED, async t => {
   let early = ''
   const { client, server, url } = await setUp(t, async (peer, number) => {
