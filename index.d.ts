@@ -325,7 +325,13 @@ export type RequestBody =
 export interface RequestOptions {
   /** Default: `GET`. Sent as it is written. */
   method?: string
-  /** An object, pairs, `Headers`, or names and values in turn. */
+  /**
+   * An object, pairs, `Headers`, or names and values in turn. With `expect: '100-continue'`, in lower case and only beside a
+   * body (else `ERR_INVALID_ARG_VALUE`), the body is withheld over HTTP/1.1 until the server asks for it or a second has
+   * passed. If a final response comes first it is given out, the body is never sent and the connection is closed (RFC 9110,
+   * 10.1.1). A 417 is a response like any other. Over HTTP/2 the header is sent and the body does not wait. `fetch` refuses
+   * the header, as Node's does. Other headers that belong to the connection, such as `upgrade` and `te`, are refused.
+   */
   headers?: RequestHeaders | null
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
@@ -713,7 +719,14 @@ export function inspect(target: string | URL, options?: InspectOptions): Promise
 /** When a failure happened. In all phases before `request` nothing of the request has left the machine. */
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
 
-/** Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. */
+/**
+ * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case.
+ *
+ * About a response's frame: `HPE_…` for what is not valid HTTP/1.1, among it a length beside a transfer coding (RFC 9112,
+ * 6.3: `HPE_INVALID_TRANSFER_ENCODING`); `ERR_HTTP2_STREAM_ERROR` for a stream that was reset, with whatever code;
+ * `ERR_HTTP_UPGRADE_REFUSED` for `101 Switching Protocols`, which is never asked for. Other informational responses (1xx)
+ * are passed over.
+ */
 export class TlsPinningError extends Error {
   protected constructor()
   readonly code: string

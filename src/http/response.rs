@@ -62,6 +62,8 @@ pub struct ResponseBody<D> {
     /// Bytes that came, and what they were decoded to.
     encoded: u64,
     received: u64,
+    /// Whether the connection is of no more use after this response.
+    last: bool,
 }
 
 impl<D: Driver> ResponseBody<D> {
@@ -76,7 +78,14 @@ impl<D: Driver> ResponseBody<D> {
     ) -> Self {
         let lease = Some(lease);
         let (encoded, received) = (0, 0);
-        Self { incoming, decoder, lease, pool, connection, driver, limits, encoded, received }
+        let last = false;
+        Self { incoming, decoder, lease, pool, connection, driver, limits, encoded, received, last }
+    }
+
+    /// Has the connection closed after this response.
+    pub(super) fn last(mut self, last: bool) -> Self {
+        self.last = last;
+        self
     }
 
     /// The next piece, within the body's timeout; `None` at the end.
@@ -189,6 +198,9 @@ impl<D: Driver> ResponseBody<D> {
 
     /// After the end: gives the connection back for the next request.
     pub async fn finish(mut self) {
+        if self.last {
+            return;
+        }
         let Some(mut lease) = self.lease.take() else { return };
         let Some(connection) = lease.connection() else { return };
         // A server may answer in full and never read the rest of the request.
