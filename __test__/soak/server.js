@@ -47,8 +47,13 @@ process.once('message', ({ key, cert }) => {
 function relay(client, port) {
   const inner = net.connect(port, '127.0.0.1', () => {
     const { localPort } = inner
+    if (client.destroyed) return
     sockets.set(localPort, client)
-    client.once('close', () => sockets.delete(localPort) && last.delete(localPort))
+    last.delete(localPort)
+    client.once('close', () => {
+      // The port may be another's by now.
+      if (sockets.get(localPort) === client) sockets.delete(localPort)
+    })
     client.pipe(inner).pipe(client)
   })
   // Else each side waits for the other's acknowledgements.

@@ -29,6 +29,10 @@ impl Reactor {
         match *self {}
     }
 
+    pub fn again(&self) {
+        match *self {}
+    }
+
     pub fn begin(&self) {
         match *self {}
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Registry, Token};
+use mio::{Events, Interest, Registry, Token, Waker};
 
 /// Reads in one turn: a socket that always has more must not keep the loop for itself.
 const READS: usize = 64;
@@ -23,6 +23,7 @@ const EVENTS: usize = 64;
 pub struct Reactor {
     poll: Mutex<(mio::Poll, Events)>,
     registry: Registry,
+    waker: Waker,
     waiting: Mutex<HashMap<usize, Arc<Both>>>,
     /// Reads left in this turn.
     reads: AtomicUsize,
@@ -66,9 +67,11 @@ impl Reactor {
     pub fn new() -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, Token(usize::MAX))?;
         Ok(Self {
             poll: Mutex::new((poll, Events::with_capacity(EVENTS))),
             registry,
+            waker,
             waiting: Mutex::default(),
             reads: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
@@ -95,6 +98,11 @@ impl Reactor {
         let registration = Registration { reactor, both, descriptor, token };
         self.registry.register(&mut SourceFd(&descriptor), Token(token), interest)?;
         Ok(Waited { registration, stream })
+    }
+
+    /// Asks for another turn, after the loop's other work.
+    pub fn again(&self) {
+        let _ = self.waker.wake();
     }
 
     /// A new turn begins.

@@ -135,7 +135,8 @@ impl Turns {
         }
         self.bell.turning.store(false, Ordering::Relaxed);
         if !done {
-            self.bell.wake_by_ref();
+            // Not by the bell, which may be answered before the loop has looked at anything else.
+            self.reactor.again();
         }
     }
 
