@@ -125,6 +125,18 @@ describe('a pinned fetch', BOUNDED, () => {
     assert.equal(server.handshakes, 1)
   })
 
+  test('is the client’s own, and works detached', async t => {
+    const server = await serve(t)
+    const made = pinned(t)
+    const { fetch } = made.client
+    assert.equal(fetch, made)
+    assert.equal(fetch, made.client.fetch)
+    assert.equal(fetch.client, made.client)
+    assert.equal(fetch.name, 'fetch')
+    assert.equal(await (await fetch(server.url)).text(), 'ok')
+    assert.notEqual(pinned(t), made)
+  })
+
   test('says what the connection proved, on a clone too', async t => {
     const server = await serve(t)
     const response = await pinned(t)(server.url)

@@ -8,6 +8,19 @@ const { read, readSimple } = require('./fetch-request.js')
 let responses
 
 /**
+ * The `fetch` of a client, which is there as `fetch.client`.
+ * @param {InstanceType<typeof import('./client.js').PinnedClient>} client
+ */
+function fetchOf(client) {
+  /**
+   * @param {any} input
+   * @param {any} [init]
+   */
+  const fetch = (input, init) => fetchWith(client, input, init)
+  return Object.defineProperty(fetch, 'client', { value: client, enumerable: true })
+}
+
+/**
  * @param {InstanceType<typeof import('./client.js').PinnedClient>} client
  * @param {any} input
  * @param {any} init
@@ -81,4 +94,4 @@ function failed(cause) {
   return cause?.code === undefined ? error : Object.assign(error, { code: cause.code })
 }
 
-module.exports = { fetchWith }
+module.exports = { fetchOf }
