@@ -334,9 +334,10 @@ export interface RequestOptions {
    * What becomes of 301, 302, 303, 307 and 308: `follow` (default) by the rules of the Fetch standard, `manual` returns
    * them, `error` rejects with `ERR_UNEXPECTED_REDIRECT`. Every hop is a request of its own, decided about by the policy then
    * in force. With a bare list of pins, or with `servername`, a hop to another host is `ERR_TLS_PIN_UNLISTED`. Only to https
-   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`). Another origin is not sent the headers
-   * authorization, proxy-authorization, cookie and host. A stream cannot be sent again for 307 and 308
-   * (`ERR_BODY_NOT_REPLAYABLE`).
+   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`): the server's fault, a
+   * {@link TlsPinningError} in the phase `request`. Another origin is not sent the headers authorization,
+   * proxy-authorization, cookie and host; it is sent all others, and with 307 and 308 the body. A stream cannot be sent again
+   * for these (`ERR_BODY_NOT_REPLAYABLE`).
    */
   redirect?: 'follow' | 'manual' | 'error'
   /** How many redirects are followed. Default: 20, as in the Fetch standard. `ERR_TOO_MANY_REDIRECTS`, got's name for it. */
@@ -380,7 +381,8 @@ export class PinnedResponse {
   readonly body: ReadableStream<Uint8Array> | null
   readonly bodyUsed: boolean
   readonly tls: TlsInfo
-  bytes(): Promise<Uint8Array>
+  // `Uint8Array<ArrayBuffer>`, in words that TypeScript before 5.7 has too.
+  bytes(): Promise<ReturnType<Uint8Array['slice']>>
   text(): Promise<string>
   json(): Promise<any>
   arrayBuffer(): Promise<ArrayBuffer>
@@ -415,8 +417,8 @@ export class PinnedClient {
   get pins(): PinSet
   /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
-  /** {@link PinnedFetch} over this client's connections. */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /** A `fetch` over this client's connections, always the same function. It works detached: `new OpenAI({ fetch: client.fetch })`. */
+  get fetch(): PinnedFetch
   /** What the client has done so far, and what it has open now. */
   stats(): ClientStats
   /**
@@ -453,7 +455,8 @@ export interface PinnedFetchResponse extends Response {
  * `cause` and its code as `code` too. Only https. Differences are listed in docs/fetch.md.
  */
 export interface PinnedFetch {
-  (input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /** `duplex: 'half'` goes with a stream as the body; the browser's declarations do not know it. */
+  (input: string | URL | Request, init?: RequestInit & { duplex?: 'half' }): Promise<PinnedFetchResponse>
   /** The client behind it; `fetch.client.close()` closes its connections. */
   readonly client: PinnedClient
 }
@@ -710,7 +713,10 @@ export interface InspectOptions extends TrustOptions {
  */
 export function inspect(target: string | URL, options?: InspectOptions): Promise<Inspection>
 
-/** When a failure happened. In all phases before `request` nothing of the request has left the machine. */
+/**
+ * When a failure happened. In all phases before `request` nothing of the request has left the machine; where the error has a
+ * `redirectedFrom`, nothing of this hop's: an earlier one has been answered.
+ */
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
 
 /** Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. */
@@ -721,6 +727,8 @@ export class TlsPinningError extends Error {
   readonly host?: string
   readonly port?: number
   readonly syscall?: string
+  /** The address whose answer redirected to the one that failed, without its query and fragment. */
+  readonly redirectedFrom?: string
 }
 
 /**
