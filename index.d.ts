@@ -231,10 +231,10 @@ export interface ClientOptions extends TrustOptions {
   lookup?: LookupFunction
   /**
    * Connects through a proxy. `'env'`: the one in `https_proxy` or `HTTPS_PROXY`, if any, but for the hosts in `no_proxy`
-   * or `NO_PROXY`, as they are when the client is made. Without this option the environment is not looked at. `family`
+   * or `NO_PROXY`, as they are when the client is made. Without this option, or with null, the environment is not looked at. `family`
    * and `localAddress` are for the connection to the proxy.
    */
-  proxy?: string | URL | ProxyOptions
+  proxy?: string | URL | ProxyOptions | null
   /** Milliseconds from sending a request to its response's head; 0: no limit. Default: 300000. `ETIMEDOUT`. */
   headersTimeout?: number
   /** Milliseconds between two pieces of a body that is being read; 0: no limit. Default: 300000. `ETIMEDOUT`. */
@@ -289,7 +289,7 @@ export interface ProxyOptions {
   headers?: Record<string, string>
   /**
    * The pins of an `https:` proxy, which needs them, apart from those of the targets. These and the other TLS options are
-   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`). When a `PinSet` given here changes, tunnels through a proxy that it
+   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`); with `'env'` they are for an `https:` proxy and unused for another. When a `PinSet` given here changes, tunnels through a proxy that it
    * no longer allows are closed. An entry with `mode: 'report'` lets a proxy pass without an event.
    */
   pins?: Pins

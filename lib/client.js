@@ -144,6 +144,18 @@ class PinnedClient {
   }
 
   /**
+   * What `console.log` shows.
+   * @param {number} depth
+   * @param {import('node:util').InspectOptions} options
+   * @param {typeof import('node:util').inspect} inspect
+   */
+  [Symbol.for('nodejs.util.inspect.custom')](depth, options, inspect) {
+    const { connections, requests } = this.stats()
+    const shown = { pins: this.#pins, closed: this.#closed, connections, requests }
+    return `PinnedClient ${inspect(shown, { ...options, depth })}`
+  }
+
+  /**
    * @param {{ href: string, host: string, port: number, path: string }} target
    * @param {Record<string, any>} options
    * @param {(response: Response) => void} resolve

@@ -1,8 +1,7 @@
 'use strict'
 // One call of `fetch`: what fails, and how. Failures are told as the platform tells them, with the codes of this package.
 
-const { argumentError } = require('./errors.js')
-const { read, readSimple } = require('./fetch-request.js')
+const { checkInit, read, readSimple } = require('./fetch-request.js')
 
 /** Loaded with the first response: it makes Node load its own `fetch`. @type {typeof import('./fetch-response.js') | undefined} */
 let responses
@@ -50,12 +49,7 @@ function fetchWith(client, input, init) {
  * @param {any} init
  */
 async function fetchAny(client, input, init) {
-  if (init?.dispatcher !== undefined && init.dispatcher !== null) {
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      'a dispatcher would bypass the pins; this fetch has its own connections'
-    )
-  }
+  checkInit(init)
   const request = new Request(input, init)
   const { signal } = request
   if (signal.aborted) throw signal.reason
