@@ -231,8 +231,8 @@ export interface ClientOptions extends TrustOptions {
   lookup?: LookupFunction
   /**
    * Connects through a proxy. `'env'`: the one in `https_proxy` or `HTTPS_PROXY`, if any, but for the hosts in `no_proxy`
-   * or `NO_PROXY`, as they are when the client is made. Without this option, or with null, the environment is not looked at. `family`
-   * and `localAddress` are for the connection to the proxy.
+   * or `NO_PROXY`, as they are when the client is made. Without this option, or with null, the environment is not looked at.
+   * `family` and `localAddress` are for the connection to the proxy.
    */
   proxy?: string | URL | ProxyOptions | null
   /** Milliseconds from sending a request to its response's head; 0: no limit. Default: 300000. `ETIMEDOUT`. */
@@ -289,8 +289,9 @@ export interface ProxyOptions {
   headers?: Record<string, string>
   /**
    * The pins of an `https:` proxy, which needs them, apart from those of the targets. These and the other TLS options are
-   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`); with `'env'` they are for an `https:` proxy and unused for another. When a `PinSet` given here changes, tunnels through a proxy that it
-   * no longer allows are closed. An entry with `mode: 'report'` lets a proxy pass without an event.
+   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`); with `url: 'env'` they are unused for another. When a `PinSet` given
+   * here changes, tunnels through a proxy that it no longer allows are closed. An entry with `mode: 'report'` lets a proxy
+   * pass without an event.
    */
   pins?: Pins
   trust?: ClientOptions['trust']
@@ -417,7 +418,10 @@ export class PinnedClient {
   get pins(): PinSet
   /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
-  /** A `fetch` over this client's connections, always the same function. It works detached: `new OpenAI({ fetch: client.fetch })`. */
+  /**
+   * A `fetch` over this client's connections, always the same function. It works detached:
+   * `new OpenAI({ fetch: client.fetch })`.
+   */
   get fetch(): PinnedFetch
   /** What the client has done so far, and what it has open now. */
   stats(): ClientStats
@@ -719,7 +723,17 @@ export function inspect(target: string | URL, options?: InspectOptions): Promise
  */
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
 
-/** Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. */
+/**
+ * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. The README lists
+ * them with what to do.
+ *
+ * Not of this class are wrong arguments, a `TypeError`: `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_URL`,
+ * `ERR_INVALID_PROTOCOL` (a URL that is not `https:`), `ERR_INVALID_CHAR` (in a header's value),
+ * `ERR_HTTP_CONTENT_LENGTH_MISMATCH` (a `content-length` that is not the body's), `ERR_INVALID_STATE` (the client has been
+ * closed, or a body used already); an addon that does not load, `ERR_DLOPEN_FAILED`, at `require` or `import`; and what is
+ * the caller's own: the reason of a signal or of `destroy`, and the error of a body that is being sent. What broke off
+ * without one is `ERR_REQUEST_BODY_FAILED`.
+ */
 export class TlsPinningError extends Error {
   protected constructor()
   readonly code: string
