@@ -326,7 +326,13 @@ export type RequestBody =
 export interface RequestOptions {
   /** Default: `GET`. Sent as it is written. */
   method?: string
-  /** An object, pairs, `Headers`, or names and values in turn. */
+  /**
+   * An object, pairs, `Headers`, or names and values in turn. With `expect: '100-continue'`, in lower case and only beside a
+   * body (else `ERR_INVALID_ARG_VALUE`), the body is withheld over HTTP/1.1 until the server asks for it or a second has
+   * passed. If a final response comes first it is given out, the body is never sent and the connection is closed (RFC 9110,
+   * 10.1.1). A 417 is a response like any other. Over HTTP/2 the header is sent and the body does not wait. `fetch` refuses
+   * the header, as Node's does. Other headers that belong to the connection, such as `upgrade` and `te`, are refused.
+   */
   headers?: RequestHeaders | null
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
@@ -733,6 +739,11 @@ export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'requ
  * closed, or a body used already); an addon that does not load, `ERR_DLOPEN_FAILED`, at `require` or `import`; and what is
  * the caller's own: the reason of a signal or of `destroy`, and the error of a body that is being sent. What broke off
  * without one is `ERR_REQUEST_BODY_FAILED`.
+ *
+ * About a response's frame: `HPE_…` for what is not valid HTTP/1.1, among it a length beside a transfer coding (RFC 9112,
+ * 6.3: `HPE_INVALID_TRANSFER_ENCODING`); `ERR_HTTP2_STREAM_ERROR` for a stream that was reset, with whatever code;
+ * `ERR_HTTP_UPGRADE_REFUSED` for `101 Switching Protocols`, which is never asked for. Other informational responses (1xx)
+ * are passed over.
  */
 export class TlsPinningError extends Error {
   protected constructor()

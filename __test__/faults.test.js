@@ -221,6 +221,28 @@ describe('after the request', () => {
     }
   }
 
+  for (const [what, head, body, code] of /** @type {const} */ ([
+    ['bad gzip', 'content-encoding: gzip\r\ncontent-length: 4', 'nope', 'Z_DATA_ERROR'],
+    ['a bad chunk', 'transfer-encoding: chunked', 'zz\r\n', 'HPE_INVALID_CHUNK_SIZE'],
+    ['more than allowed', 'content-length: 200', 'x'.repeat(200), 'ERR_HTTP_RESPONSE_TOO_LARGE'],
+    ['nothing more', 'content-length: 10', '', 'ECONNRESET']
+  ])) {
+    test(`${what}, in one packet with the head: the head is good, the body fails`, async t => {
+      const answer = `HTTP/1.1 503 Busy\r\n${head}\r\n\r\n${body}`
+      const server = tidy(t, await tlsServer(socket => socket.once('data', () => socket.end(answer)), { cert }))
+      const client = new PinnedClient({ pins: [cert.pin], ca: root.pem, maxResponseSize: 100 })
+      t.after(() => client.destroy())
+      for (const request of [client.request.bind(client), client.fetch.bind(client)]) {
+        const response = await request(`https://localhost:${server.port}/`)
+        assert.equal(response.status, 503)
+        await assert.rejects(response.text(), (/** @type {any} */ error) => {
+          assert.equal(error.code, code)
+          return true
+        })
+      }
+    })
+  }
+
   test('an HTTP/2 stream that its server resets fails alone', async t => {
     const handler = (/** @type {any} */ request, /** @type {any} */ response) => {
       if (request.url === '/reset') response.stream.close(2)

@@ -104,9 +104,10 @@ for (const driver of /** @type {const} */ (['auto', 'threads'])) {
 
     test('a policy that no longer allows a kept connection ends it before anything is written', BOUNDED, async () => {
       const client = makeClient(driver)
-      for (let times = 0; times < 3; times++) await (await get(client, '/text')).text()
-      // Every request but the first found an idle connection.
-      assert.equal(client.stats().requests.onLoop, driver === 'auto' ? 2 : 0)
+      for (let times = 0; times < 20; times++) await (await get(client, '/text')).text()
+      // Those that found an idle connection, which the native threads may be about to give back.
+      const { onLoop } = client.stats().requests
+      assert.ok(driver === 'auto' ? onLoop > 0 : onLoop === 0, `${onLoop} on the loop`)
       const before = server.requests.length
       client.pins.replace([`sha256/${'A'.repeat(43)}=`])
       await assert.rejects(get(client, '/text'), { code: 'ERR_TLS_PIN_MISMATCH' })

@@ -136,7 +136,8 @@ class PinnedClient {
 
   #nativeStats() {
     const stats = this.#native.stats()
-    return stats === null ? this.#last : JSON.parse(stats)
+    // What a closed client has done stays; of what it had, nothing is known any more.
+    return stats === null ? { ...this.#last, pools: {} } : JSON.parse(stats)
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {

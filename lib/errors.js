@@ -96,7 +96,17 @@ const CLASSES = {
  */
 function fromFailure(failure) {
   const Class = CLASSES[failure.code] ?? TlsPinningError
-  return new Class(failure)
+  return new Class(failure.phase === 'proxy' ? ofProxy(failure) : failure)
+}
+
+/**
+ * Who reads only the message must not take the proxy for the server.
+ * @param {Failure} failure
+ */
+function ofProxy(failure) {
+  const [, code, rest] = /** @type {RegExpExecArray} */ (/^(ERR_\w+: )?(.*)$/s.exec(failure.message))
+  const message = `${code ?? ''}the proxy ${rest.replace('The pins of this request:', 'The pins of the proxy:')}`
+  return { ...failure, message }
 }
 
 /**

@@ -40,7 +40,7 @@ function readSimple(input, init) {
   }
   const headers = simpleHeaders(given)
   if (!headers) return undefined
-  complete(headers, typeof body === 'string')
+  if (!complete(headers, typeof body === 'string')) return undefined
   return { url: input, options: { method, headers, body, signal, redirect } }
 }
 
@@ -83,6 +83,7 @@ function simpleHeaders(given) {
 }
 
 /**
+ * Adds what Node sends along. Returns false for headers that its `fetch` refuses.
  * @param {string[]} headers
  * @param {boolean} isText
  */
@@ -92,6 +93,7 @@ function complete(headers, isText) {
   let type = !isText
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index].toLowerCase()
+    if (name === 'expect') return false
     accept ||= name === 'accept'
     agent ||= name === 'user-agent'
     type ||= name === 'content-type'
@@ -99,6 +101,7 @@ function complete(headers, isText) {
   if (!accept) headers.push('accept', '*/*')
   if (!agent) headers.push('user-agent', 'node')
   if (!type) headers.push('content-type', 'text/plain;charset=UTF-8')
+  return true
 }
 
 /**
@@ -115,7 +118,9 @@ async function read(request, input, init) {
   const headers = [...request.headers].flat()
   if (cache === 'no-store' || cache === 'reload') uncached(request, headers, 'no-cache', true)
   if (cache === 'no-cache') uncached(request, headers, 'max-age=0', false)
-  complete(headers, false)
+  if (!complete(headers, false)) {
+    throw argumentError('ERR_INVALID_ARG_VALUE', 'fetch takes no expect header, as in Node; use request')
+  }
   // From the text, bytes or form itself, where it is known: only those can be sent again.
   let body
   if (isSimpleBody(init?.body)) body = init.body

@@ -10,7 +10,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** What a host header may hold (RFC 9110, 7.2). */
 const AUTHORITY = /^[\w.~-]+(:\d+)?$|^\[[\da-fA-F:.]+\](:\d+)?$/
 /** Headers that belong to the connection, not to the request. */
-const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'expect', 'te']
+const FORBIDDEN = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']
 
 /**
  * Names and values in turn, from an object, a `Headers`, pairs or a flat list as in `rawHeaders`.
@@ -24,6 +24,7 @@ function headerList(given, body, method) {
   let hasType = false
   let hasLength = false
   let hasHost = false
+  let hasExpect = false
   for (let index = 0; index < list.length; index += 2) {
     const name = list[index].toLowerCase()
     if (FORBIDDEN.includes(name)) {
@@ -33,11 +34,19 @@ function headerList(given, body, method) {
       )
     }
     // Two lengths or two hosts are read differently by different servers.
-    if ((name === 'content-length' && hasLength) || (name === 'host' && hasHost)) {
+    if ((name === 'content-length' && hasLength) || (name === 'host' && hasHost) || (name === 'expect' && hasExpect)) {
       throw argumentError('ERR_INVALID_ARG_VALUE', `the header ${name} is given twice`)
     }
     hasType ||= name === 'content-type'
     hasHost ||= name === 'host'
+    hasExpect ||= name === 'expect'
+    // The only expectation there is (RFC 9110, 10.1.1).
+    if (name === 'expect' && list[index + 1] !== '100-continue') {
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `the header expect must be 100-continue, not ${JSON.stringify(list[index + 1])}`
+      )
+    }
     if (name === 'host' && !AUTHORITY.test(list[index + 1])) {
       throw argumentError(
         'ERR_INVALID_ARG_VALUE',
@@ -49,6 +58,9 @@ function headerList(given, body, method) {
       checkLength(list[index + 1], body)
       body.length = Number(list[index + 1])
     }
+  }
+  if (hasExpect && body.length === 0) {
+    throw argumentError('ERR_INVALID_ARG_VALUE', 'the header expect is for a request with a body')
   }
   if (body.pieces && body.length === null && (method === 'GET' || method === 'HEAD')) {
     throw argumentError('ERR_INVALID_ARG_VALUE', `a body of unknown length cannot be sent with ${method}`)

@@ -148,7 +148,16 @@ function dispatch(completions) {
       const trailers = completions.bytes()
       const apart = completions.u8() === 1
       // A small piece is copied out of the batch, so that what a user keeps is what the user was given.
-      const chunk = apart ? large(completions) : Uint8Array.prototype.slice.call(completions.bytes())
+      let chunk
+      try {
+        chunk = apart ? large(completions) : Uint8Array.prototype.slice.call(completions.bytes())
+      } catch (error) {
+        // No memory for it. The others have theirs.
+        exchanges.delete(id)
+        port.abort(id)
+        exchange?.onFailed(/** @type {Error} */ (error))
+        break
+      }
       if (last) exchanges.delete(id)
       exchange?.onChunk?.(chunk.length === 0 ? null : chunk, last, trailers)
       break
@@ -193,8 +202,9 @@ function dispatch(completions) {
 
 /** @param {InstanceType<typeof import('./wire.js').Completions>} completions */
 function large(completions) {
+  const index = completions.nextLarge++
   const buffer = Buffer.allocUnsafeSlow(completions.u32())
-  port.fill(completions.nextLarge++, buffer)
+  port.fill(index, buffer)
   return new Uint8Array(buffer.buffer)
 }
 

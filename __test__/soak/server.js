@@ -51,6 +51,8 @@ function relay(client, port) {
     client.once('close', () => sockets.delete(localPort) && last.delete(localPort))
     client.pipe(inner).pipe(client)
   })
+  // Else each side waits for the other's acknowledgements.
+  for (const socket of [client, inner]) socket.setNoDelay(true)
   client.on('error', () => {})
   inner.on('error', () => {})
   client.once('close', () => inner.destroy())

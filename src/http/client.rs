@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue};
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Uri};
 
 use crate::pinning::{Host, Observer, PinSet};
@@ -15,6 +16,7 @@ use crate::tls::{Failure, Identity, Phase};
 use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
 use super::decode::{self, Decoder};
 use super::driver::{Driver, Target, within};
+use super::expect::Expectation;
 use super::failure::explain;
 use super::home::Place;
 use super::pool::{Checkout, Lease, Occupancy, Permit, Pool, PoolLimits};
@@ -196,6 +198,12 @@ impl<D: Driver> Inner<D> {
             } else {
                 None
             };
+            // hyper does not tell of `100 Continue` over HTTP/2: there the body is sent without waiting.
+            let expectation = if connection.is_multiplexed() {
+                None
+            } else {
+                Expectation::of(&mut message, &self.driver)
+            };
             let received = info.gate.traffic().received();
             let sent = async { Ok(connection.send(&origin.authority, message).await) };
             let sent = within(&self.driver, self.options.headers_timeout, sent, || {
@@ -203,7 +211,9 @@ impl<D: Driver> Inner<D> {
             });
             let mut error = match sent.await? {
                 Ok(response) => {
-                    return self.response(origin, response, lease, info).map(Outcome::Response);
+                    // A request that is never completed: what follows it would be read as its body.
+                    let last = expectation.is_some_and(|it| it.is_disappointed());
+                    return self.response(origin, response, lease, info, last);
                 }
                 Err(error) => error,
             };
@@ -230,6 +240,7 @@ impl<D: Driver> Inner<D> {
                 }
                 _ => return Err(explain(error.error(), &info, Phase::Request)),
             }
+            message.body_mut().release();
             // A connection puts in what its protocol needs; the next may speak another.
             message.headers_mut().remove(HOST);
             if let Some(host) = &host {
@@ -244,6 +255,11 @@ impl<D: Driver> Inner<D> {
         origin: &Origin,
         permit: Permit,
     ) -> Result<Lease, Failure> {
+        // The policy may have changed while the request waited for its turn.
+        if let Err(failure) = origin.tls.decide() {
+            permit.failed(&failure);
+            return Err(failure);
+        }
         // Boxed, since it is large and a request that finds a connection should not carry it along.
         let made = Box::pin(connect(
             &self.driver,
@@ -271,8 +287,10 @@ impl<D: Driver> Inner<D> {
         response: http::Response<hyper::body::Incoming>,
         lease: Lease,
         info: Arc<ConnectionInfo>,
-    ) -> Result<Response<D>, Failure> {
+        last: bool,
+    ) -> Result<Outcome<D>, Failure> {
         let (head, body) = response.into_parts();
+        refuse(&head)?;
         let decoder = if self.options.decompress { Decoder::new(&head.headers)? } else { None };
         let body = ResponseBody::new(
             body,
@@ -283,7 +301,7 @@ impl<D: Driver> Inner<D> {
             self.driver.clone(),
             self.options.body,
         );
-        Ok(Response { head, body, connection: info })
+        Ok(Outcome::Response(Response { head, body: body.last(last), connection: info }))
     }
 
     fn origin(&self, target: &Target) -> Result<Arc<Origin>, Failure> {
@@ -341,6 +359,20 @@ impl<D> Drop for Inner<D> {
             origin.pool.close();
         }
     }
+}
+
+/// Refuses what hyper lets through.
+fn refuse(head: &http::response::Parts) -> Result<(), Failure> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let message = "the server switched to another protocol, which it was not asked for";
+        return Err(Failure::new("ERR_HTTP_UPGRADE_REFUSED", Phase::Request, message));
+    }
+    // Two ideas of where the body ends: how responses are split and smuggled (RFC 9112, 6.3).
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        let message = "the response has both a length and a transfer coding";
+        return Err(Failure::new("HPE_INVALID_TRANSFER_ENCODING", Phase::Request, message));
+    }
+    Ok(())
 }
 
 /// The request as it was before it met a connection.

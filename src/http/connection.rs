@@ -106,6 +106,8 @@ pub async fn connect<D: Driver>(
             .timer(driver.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            // Until the server has said how many it takes: those beyond would be refused, and an upload is not sent twice.
+            .initial_max_send_streams(1)
             .handshake(stream)
             .await
             .map_err(|error| super::failure::explain(&error, &info, Phase::Request))?;

@@ -10,6 +10,8 @@ use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, Operation as _};
 
 use crate::tls::{Failure, Phase};
 
+use super::response::too_large;
+
 /// What this client can undo.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
 /// A part of an encoded body cannot be decoded by itself.
@@ -85,12 +87,14 @@ impl Decoder {
         }
     }
 
-    /// The next decoded bytes; `None` when there are none without further input.
+    /// The next decoded bytes; `None` when there are none without further input. No coding may make more than `most` bytes
+    /// of what came: one may make a great many of few, and the next almost none of those.
     ///
     /// # Errors
+    /// `ERR_HTTP_RESPONSE_TOO_LARGE` beyond that.
     /// `Z_DATA_ERROR` where the bytes are not what the head announced, `Z_BUF_ERROR` where they end too early.
-    pub fn decoded(&mut self) -> Result<Option<Bytes>, Failure> {
-        pull(&mut self.stages)
+    pub fn decoded(&mut self, most: u64) -> Result<Option<Bytes>, Failure> {
+        pull(&mut self.stages, most)
     }
 
     /// Whether nothing is left to be decoded or to be found wrong.
@@ -106,13 +110,17 @@ impl Decoder {
     }
 }
 
-fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, Failure> {
+fn pull(stages: &mut [Stage], most: u64) -> Result<Option<Bytes>, Failure> {
     let Some((last, before)) = stages.split_last_mut() else { return Ok(None) };
     loop {
         if let Some(bytes) = last.decode()? {
+            last.produced += bytes.len() as u64;
+            if last.produced > most {
+                return Err(too_large("decoded to more than `maxExpansion` times its size"));
+            }
             return Ok(Some(bytes));
         }
-        let Some(bytes) = pull(before)? else {
+        let Some(bytes) = pull(before, most)? else {
             last.ended |= before.last().is_some_and(|before| before.ended);
             if last.ended && !last.is_complete() {
                 return Err(last.coding.cut_off());
@@ -133,6 +141,7 @@ struct Stage {
     /// No more input will come.
     ended: bool,
     at: At,
+    produced: u64,
     ignored: u64,
 }
 
@@ -155,6 +164,7 @@ impl Stage {
             full: false,
             ended: false,
             at: At::Start,
+            produced: 0,
             ignored: 0,
         }
     }

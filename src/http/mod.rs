@@ -6,7 +6,7 @@
 //! - [`proxy`]: the way through a proxy; [`route`]: what TLS runs over then
 //! - [`connection`]: dials, authenticates, lets ALPN choose; [`pool`]: keeps connections for reuse
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
-//! - [`decode`]: content codings, undone as they come
+//! - [`decode`]: content codings, undone as they come; [`expect`]: a body that waits until it is wanted
 //! - [`retry`]: whether a request may be sent once more; [`stats`]: counters
 //! - [`failure`]: errors of an exchange, as codes
 
@@ -14,6 +14,7 @@ pub mod client;
 pub mod connection;
 pub mod decode;
 pub mod driver;
+pub mod expect;
 pub mod failure;
 pub mod home;
 pub mod pool;

@@ -29,6 +29,10 @@ impl Reactor {
         match *self {}
     }
 
+    pub fn begin(&self) {
+        match *self {}
+    }
+
     pub fn collect(&self) {
         match *self {}
     }

@@ -4,6 +4,7 @@
 //! SOCKS is hyper-util's. CONNECT is hyper's own client and not hyper-util's `Tunnel`, which tells no status but 407, takes
 //! no success but 200, does not flush what it writes and drops what the proxy sends after its answer.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Ready;
 use std::net::IpAddr;
@@ -82,7 +83,7 @@ pub struct Credentials {
 pub struct Proxy {
     at: Target,
     way: Way,
-    direct: Matcher,
+    bypass: Bypass,
 }
 
 enum Way {
@@ -96,13 +97,47 @@ struct Secured {
     tunnels: Arc<Tunnels>,
 }
 
+/// The hosts that are connected to directly: those of any port, and those of one.
+struct Bypass {
+    any: Matcher,
+    ports: HashMap<u16, Matcher>,
+}
+
+impl Bypass {
+    /// `NO_PROXY`'s list. An entry may end with a port, as for curl; a matcher knows of none.
+    fn new(list: &str) -> Self {
+        let (mut any, mut ports) = (Vec::new(), HashMap::<u16, Vec<&str>>::new());
+        for entry in list.split(',').map(str::trim) {
+            match entry.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+                // An IPv6 address has colons of its own, and a port only behind brackets.
+                Some((host, Ok(port))) if !host.contains(':') || host.ends_with(']') => {
+                    ports.entry(port).or_default().push(host.trim_matches(['[', ']']));
+                }
+                _ => any.push(entry),
+            }
+        }
+        let ports = ports.into_iter().map(|(port, hosts)| (port, matcher(&hosts)));
+        Self { any: matcher(&any), ports: ports.collect() }
+    }
+
+    fn has(&self, target: &Target) -> bool {
+        let Some(uri) = uri(target) else { return false };
+        let is_in = |matcher: &Matcher| matcher.intercept(&uri).is_none();
+        is_in(&self.any) || self.ports.get(&target.port).is_some_and(is_in)
+    }
+}
+
+/// The proxy that the matcher is given decides nothing; what is asked is only whether one is used at all.
+fn matcher(hosts: &[&str]) -> Matcher {
+    Matcher::builder().https("http://proxy.invalid").no(hosts.join(",")).build()
+}
+
 impl Proxy {
     /// # Errors
     /// What cannot be sent: credentials that the protocol has no room for, a host that no certificate can name.
     pub fn new(options: ProxyOptions, runtime: Handle) -> Result<Self, Failure> {
         let ProxyOptions { at, scheme, credentials, mut headers, bypass } = options;
-        // The proxy that the matcher is given decides nothing; what is asked is only whether one is used at all.
-        let direct = Matcher::builder().https("http://proxy.invalid").no(bypass).build();
+        let bypass = Bypass::new(&bypass);
         let tls = match scheme {
             Scheme::Socks5 { names } => {
                 if let Some(Credentials { username, password }) = &credentials
@@ -114,7 +149,7 @@ impl Proxy {
                         "the proxy's user name must have from 1 to 255 bytes, its password 255 at most",
                     ));
                 }
-                return Ok(Self { at, way: Way::Socks5 { names, credentials }, direct });
+                return Ok(Self { at, way: Way::Socks5 { names, credentials }, bypass });
             }
             Scheme::Http => None,
             Scheme::Https { tls, pins, servername } => {
@@ -134,7 +169,7 @@ impl Proxy {
             }
             headers.insert(PROXY_AUTHORIZATION, basic(credentials)?);
         }
-        Ok(Self { at, way: Way::Connect { tls, headers }, direct })
+        Ok(Self { at, way: Way::Connect { tls, headers }, bypass })
     }
 
     /// Where the proxy is.
@@ -146,7 +181,7 @@ impl Proxy {
     /// Whether connections to `target` go through the proxy.
     #[must_use]
     pub fn carries(&self, target: &Target) -> bool {
-        uri(target).is_none_or(|uri| self.direct.intercept(&uri).is_some())
+        !self.bypass.has(target)
     }
 
     /// Whether the target's address, not its name, is what the proxy is to be told.
@@ -423,6 +458,25 @@ mod tests {
         for (bypass, carried) in [("", true), ("*", false), ("a,*", false), (",,", true)] {
             let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
             assert_eq!(proxy.carries(&target("corp.example", 443)), carried, "{bypass:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_that_are_left_out_on_one_port() {
+        let bypass = "corp.example:8443,10.0.0.0/8:444, [2001:db8::1]:443 ,any.example,2001:db8::2";
+        let proxy = Proxy::new(options(Scheme::Http, bypass), Handle::current()).unwrap();
+        for (host, port, carried) in [
+            ("corp.example", 8443, false),
+            ("a.corp.example", 8443, false),
+            ("corp.example", 443, true),
+            ("10.1.2.3", 444, false),
+            ("10.1.2.3", 443, true),
+            ("2001:db8::1", 443, false),
+            ("2001:db8::1", 444, true),
+            ("2001:db8::2", 444, false),
+            ("any.example", 8443, false),
+        ] {
+            assert_eq!(proxy.carries(&target(host, port)), carried, "{host}:{port}");
         }
     }
 

@@ -14,6 +14,8 @@ use futures_util::task::AtomicWaker;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 
+/// Reads in one turn: a socket that always has more must not keep the loop for itself.
+const READS: usize = 64;
 /// Sockets looked at in one go.
 const EVENTS: usize = 64;
 
@@ -22,6 +24,8 @@ pub struct Reactor {
     poll: Mutex<(mio::Poll, Events)>,
     registry: Registry,
     waiting: Mutex<HashMap<usize, Arc<Both>>>,
+    /// Reads left in this turn.
+    reads: AtomicUsize,
     next: AtomicUsize,
 }
 
@@ -66,6 +70,7 @@ impl Reactor {
             poll: Mutex::new((poll, Events::with_capacity(EVENTS))),
             registry,
             waiting: Mutex::default(),
+            reads: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
         })
     }
@@ -90,6 +95,11 @@ impl Reactor {
         let registration = Registration { reactor, both, descriptor, token };
         self.registry.register(&mut SourceFd(&descriptor), Token(token), interest)?;
         Ok(Waited { registration, stream })
+    }
+
+    /// A new turn begins.
+    pub fn begin(&self) {
+        self.reads.store(READS, Ordering::Relaxed);
     }
 
     /// Wakes the tasks whose sockets are ready.
@@ -120,6 +130,13 @@ impl Reactor {
 
 impl Waited {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let reads = &self.registration.reactor.reads;
+        let left = reads.load(Ordering::Relaxed);
+        if left == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        reads.store(left - 1, Ordering::Relaxed);
         let most = into.len();
         self.registration.both.read.attempt(cx, most, || (&self.stream).read(into))
     }

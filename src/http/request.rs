@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::driver::Target;
+use super::expect::Withheld;
 
 /// A request. Redirects, proxies and decoding are layers to be put around it, not part of it.
 #[derive(Debug)]
@@ -30,6 +31,17 @@ pub enum RequestBody {
     Whole(Bytes),
     /// Pieces as they come.
     Stream(Upload),
+    /// Waits until the server wants it.
+    Withheld(Withheld),
+}
+
+impl RequestBody {
+    /// A body that no longer waits.
+    pub fn release(&mut self) {
+        if let Self::Withheld(withheld) = self {
+            *self = withheld.release();
+        }
+    }
 }
 
 /// The receiving end of a streamed body.
@@ -104,6 +116,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyBrokeOff>>> {
+        if let Self::Withheld(withheld) = &mut *self {
+            std::task::ready!(withheld.poll_wanted(cx));
+            self.release();
+        }
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => {
@@ -118,6 +134,7 @@ impl Body for RequestBody {
                 }
                 Poll::Ready(piece.map(|bytes| bytes.map(Frame::data)).transpose())
             }
+            Self::Withheld(_) => Poll::Pending,
         }
     }
 
@@ -126,6 +143,7 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(_) => false,
+            Self::Withheld(withheld) => withheld.body().is_end_stream(),
         }
     }
 
@@ -136,6 +154,7 @@ impl Body for RequestBody {
             Self::Stream(upload) => {
                 upload.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
+            Self::Withheld(withheld) => withheld.body().size_hint(),
         }
     }
 }

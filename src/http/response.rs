@@ -62,6 +62,8 @@ pub struct ResponseBody<D> {
     /// Bytes that came, and what they were decoded to.
     encoded: u64,
     received: u64,
+    /// Whether the connection is of no more use after this response.
+    last: bool,
 }
 
 impl<D: Driver> ResponseBody<D> {
@@ -76,7 +78,14 @@ impl<D: Driver> ResponseBody<D> {
     ) -> Self {
         let lease = Some(lease);
         let (encoded, received) = (0, 0);
-        Self { incoming, decoder, lease, pool, connection, driver, limits, encoded, received }
+        let last = false;
+        Self { incoming, decoder, lease, pool, connection, driver, limits, encoded, received, last }
+    }
+
+    /// Has the connection closed after this response.
+    pub(super) fn last(mut self, last: bool) -> Self {
+        self.last = last;
+        self
     }
 
     /// The next piece, within the body's timeout; `None` at the end.
@@ -116,6 +125,7 @@ impl<D: Driver> ResponseBody<D> {
                         return Poll::Ready(self.count(data));
                     };
                     decoder.feed(data);
+                    self.count_encoded()?;
                     continue;
                 }
                 Some(Err(frame)) => frame.into_trailers().ok().map(Frame::Trailers),
@@ -123,7 +133,7 @@ impl<D: Driver> ResponseBody<D> {
             };
             if let Some(decoder) = &mut self.decoder {
                 decoder.end();
-                decoder.decoded()?;
+                self.decoded()?;
             }
             return Poll::Ready(Ok(end));
         }
@@ -141,7 +151,19 @@ impl<D: Driver> ResponseBody<D> {
     }
 
     fn decoded(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.decoder.as_mut().map_or(Ok(None), Decoder::decoded)
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let most = self.limits.expansion.map_or(u64::MAX, |most| self.encoded.saturating_mul(most));
+        decoder.decoded(most.max(UNSUSPECTED))
+    }
+
+    /// Bytes that are decoded to nothing count as well, from where they are more than a coding may add.
+    fn count_encoded(&self) -> Result<(), Failure> {
+        match self.limits.size {
+            Some(most) if self.encoded > most.saturating_add(UNSUSPECTED) => {
+                Err(too_large(&format!("larger than `maxResponseSize` ({most} bytes)")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A piece within the limits.
@@ -152,14 +174,6 @@ impl<D: Driver> ResponseBody<D> {
             && self.received + ignored > most
         {
             return Err(too_large(&format!("larger than `maxResponseSize` ({most} bytes)")));
-        }
-        if let Some(most) = self.limits.expansion
-            && self.received > UNSUSPECTED
-            && self.received > self.encoded.saturating_mul(most)
-        {
-            return Err(too_large(&format!(
-                "decoded to more than `maxExpansion` ({most}) times its size"
-            )));
         }
         Ok(Some(Frame::Data(data)))
     }
@@ -184,6 +198,9 @@ impl<D: Driver> ResponseBody<D> {
 
     /// After the end: gives the connection back for the next request.
     pub async fn finish(mut self) {
+        if self.last {
+            return;
+        }
         let Some(mut lease) = self.lease.take() else { return };
         let Some(connection) = lease.connection() else { return };
         // A server may answer in full and never read the rest of the request.
@@ -195,7 +212,7 @@ impl<D: Driver> ResponseBody<D> {
     }
 }
 
-fn too_large(how: &str) -> Failure {
+pub(super) fn too_large(how: &str) -> Failure {
     Failure::new("ERR_HTTP_RESPONSE_TOO_LARGE", Phase::Body, format!("the body is {how}"))
 }
 

@@ -16,7 +16,7 @@ impl Spare {
         let mut copy = http::Request::new(match message.body() {
             RequestBody::Empty => RequestBody::Empty,
             RequestBody::Whole(bytes) => RequestBody::Whole(bytes.clone()),
-            RequestBody::Stream(_) => return None,
+            RequestBody::Stream(_) | RequestBody::Withheld(_) => return None,
         });
         copy.method_mut().clone_from(message.method());
         copy.headers_mut().clone_from(message.headers());

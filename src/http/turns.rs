@@ -119,6 +119,7 @@ impl Turns {
         self.bell.turning.store(true, Ordering::Relaxed);
         // Before anything is looked at, so that what is woken from now on asks for another turn.
         self.bell.rung.store(false, Ordering::SeqCst);
+        self.reactor.begin();
         if look {
             self.reactor.collect();
         }

@@ -104,10 +104,9 @@ impl Exchange {
         let Response { head, mut body, connection } = response;
         announce(&self.shared, self.client, &connection);
         let mut gathered = Gathered::default();
-        if let Err(failure) = gathered.what_is_here(&mut body, INLINE) {
-            return self.fail(&located(failure, &connection));
-        }
-        let end = gathered.end;
+        // A body that is bad fails as a body, however soon that is known: its head is good.
+        let broken = gathered.what_is_here(&mut body, INLINE).err();
+        let end = gathered.end && broken.is_none();
         let mut body = Some(body);
         let mut release = None;
         if end {
@@ -134,6 +133,9 @@ impl Exchange {
                 .all(&data)
                 .headers(&trailers);
         });
+        if let Some(failure) = broken {
+            return self.fail(&located(failure, &connection));
+        }
         if let Some(release) = release {
             release.await;
         }

@@ -80,17 +80,22 @@ pub fn watch(
     let handle = vec![0_u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
     let (callback_ref, hook) = (null_mut(), null_mut());
     let mut watch = Box::new(Watch { uv, env, callback: callback_ref, watcher, hook, handle });
-    let handle: Handle = watch.handle.as_mut_ptr().cast();
     // SAFETY: the function is a live value of this thread's environment.
     check(unsafe {
         sys::napi_create_reference(env, callback.value().value, 1, &raw mut watch.callback)
     })?;
-    // SAFETY: the handle is zeroed memory of the size that libuv gave, and stays where it is: a box's content does not
-    // move with the box. A handle that could not be initialised is not known to the loop and may be freed.
-    if unsafe { (uv.poll_init)(event_loop, handle, descriptor) } != 0 {
-        return Err(Error::from_reason("the event loop cannot watch a descriptor"));
-    }
     let watch = Box::into_raw(watch);
+    // SAFETY: just made, and known to nobody else.
+    let handle: Handle = unsafe { (*watch).handle.as_mut_ptr().cast() };
+    // SAFETY: the handle is zeroed memory of the size that libuv gave, and stays where it is. One that could not be
+    // initialised is not known to the loop, so it is freed with its box.
+    unsafe {
+        if (uv.poll_init)(event_loop, handle, descriptor) != 0 {
+            sys::napi_delete_reference(env, (*watch).callback);
+            drop(Box::from_raw(watch));
+            return Err(Error::from_reason("the event loop cannot watch a descriptor"));
+        }
+    }
     // SAFETY: from here on the loop knows the handle, so it and its data live until `on_closed` frees them.
     let status = unsafe {
         (uv.set_data)(handle, watch.cast());
