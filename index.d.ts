@@ -231,10 +231,10 @@ export interface ClientOptions extends TrustOptions {
   lookup?: LookupFunction
   /**
    * Connects through a proxy. `'env'`: the one in `https_proxy` or `HTTPS_PROXY`, if any, but for the hosts in `no_proxy`
-   * or `NO_PROXY`, as they are when the client is made. Without this option the environment is not looked at. `family`
-   * and `localAddress` are for the connection to the proxy.
+   * or `NO_PROXY`, as they are when the client is made. Without this option, or with null, the environment is not looked at.
+   * `family` and `localAddress` are for the connection to the proxy.
    */
-  proxy?: string | URL | ProxyOptions
+  proxy?: string | URL | ProxyOptions | null
   /** Milliseconds from sending a request to its response's head; 0: no limit. Default: 300000. `ETIMEDOUT`. */
   headersTimeout?: number
   /** Milliseconds between two pieces of a body that is being read; 0: no limit. Default: 300000. `ETIMEDOUT`. */
@@ -289,8 +289,9 @@ export interface ProxyOptions {
   headers?: Record<string, string>
   /**
    * The pins of an `https:` proxy, which needs them, apart from those of the targets. These and the other TLS options are
-   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`). When a `PinSet` given here changes, tunnels through a proxy that it
-   * no longer allows are closed. An entry with `mode: 'report'` lets a proxy pass without an event.
+   * refused for another scheme (`ERR_TLS_PIN_UNSAFE`); with `url: 'env'` they are unused for another. When a `PinSet` given
+   * here changes, tunnels through a proxy that it no longer allows are closed. An entry with `mode: 'report'` lets a proxy
+   * pass without an event.
    */
   pins?: Pins
   trust?: ClientOptions['trust']
@@ -340,9 +341,10 @@ export interface RequestOptions {
    * What becomes of 301, 302, 303, 307 and 308: `follow` (default) by the rules of the Fetch standard, `manual` returns
    * them, `error` rejects with `ERR_UNEXPECTED_REDIRECT`. Every hop is a request of its own, decided about by the policy then
    * in force. With a bare list of pins, or with `servername`, a hop to another host is `ERR_TLS_PIN_UNLISTED`. Only to https
-   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`). Another origin is not sent the headers
-   * authorization, proxy-authorization, cookie and host. A stream cannot be sent again for 307 and 308
-   * (`ERR_BODY_NOT_REPLAYABLE`).
+   * (`ERR_INVALID_PROTOCOL`), and without credentials in the URL (`ERR_INVALID_URL`): the server's fault, a
+   * {@link TlsPinningError} in the phase `request`. Another origin is not sent the headers authorization,
+   * proxy-authorization, cookie and host; it is sent all others, and with 307 and 308 the body. A stream cannot be sent again
+   * for these (`ERR_BODY_NOT_REPLAYABLE`).
    */
   redirect?: 'follow' | 'manual' | 'error'
   /** How many redirects are followed. Default: 20, as in the Fetch standard. `ERR_TOO_MANY_REDIRECTS`, got's name for it. */
@@ -386,7 +388,8 @@ export class PinnedResponse {
   readonly body: ReadableStream<Uint8Array> | null
   readonly bodyUsed: boolean
   readonly tls: TlsInfo
-  bytes(): Promise<Uint8Array>
+  // `Uint8Array<ArrayBuffer>`, in words that TypeScript before 5.7 has too.
+  bytes(): Promise<ReturnType<Uint8Array['slice']>>
   text(): Promise<string>
   json(): Promise<any>
   arrayBuffer(): Promise<ArrayBuffer>
@@ -421,8 +424,11 @@ export class PinnedClient {
   get pins(): PinSet
   /** Rejects with a {@link TlsPinningError}, the signal's reason, or a `TypeError` for bad arguments. */
   request(url: string | URL, options?: RequestOptions): Promise<PinnedResponse>
-  /** {@link PinnedFetch} over this client's connections. */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /**
+   * A `fetch` over this client's connections, always the same function. It works detached:
+   * `new OpenAI({ fetch: client.fetch })`.
+   */
+  get fetch(): PinnedFetch
   /** What the client has done so far, and what it has open now. */
   stats(): ClientStats
   /**
@@ -459,7 +465,8 @@ export interface PinnedFetchResponse extends Response {
  * `cause` and its code as `code` too. Only https. Differences are listed in docs/fetch.md.
  */
 export interface PinnedFetch {
-  (input: string | URL | Request, init?: RequestInit): Promise<PinnedFetchResponse>
+  /** `duplex: 'half'` goes with a stream as the body; the browser's declarations do not know it. */
+  (input: string | URL | Request, init?: RequestInit & { duplex?: 'half' }): Promise<PinnedFetchResponse>
   /** The client behind it; `fetch.client.close()` closes its connections. */
   readonly client: PinnedClient
 }
@@ -716,11 +723,22 @@ export interface InspectOptions extends TrustOptions {
  */
 export function inspect(target: string | URL, options?: InspectOptions): Promise<Inspection>
 
-/** When a failure happened. In all phases before `request` nothing of the request has left the machine. */
+/**
+ * When a failure happened. In all phases before `request` nothing of the request has left the machine; where the error has a
+ * `redirectedFrom`, nothing of this hop's: an earlier one has been answered.
+ */
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
 
 /**
- * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case.
+ * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. The README lists
+ * them with what to do.
+ *
+ * Not of this class are wrong arguments, a `TypeError`: `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_URL`,
+ * `ERR_INVALID_PROTOCOL` (a URL that is not `https:`), `ERR_INVALID_CHAR` (in a header's value),
+ * `ERR_HTTP_CONTENT_LENGTH_MISMATCH` (a `content-length` that is not the body's), `ERR_INVALID_STATE` (the client has been
+ * closed, or a body used already); an addon that does not load, `ERR_DLOPEN_FAILED`, at `require` or `import`; and what is
+ * the caller's own: the reason of a signal or of `destroy`, and the error of a body that is being sent. What broke off
+ * without one is `ERR_REQUEST_BODY_FAILED`.
  *
  * About a response's frame: `HPE_…` for what is not valid HTTP/1.1, among it a length beside a transfer coding (RFC 9112,
  * 6.3: `HPE_INVALID_TRANSFER_ENCODING`); `ERR_HTTP2_STREAM_ERROR` for a stream that was reset, with whatever code;
@@ -734,6 +752,8 @@ export class TlsPinningError extends Error {
   readonly host?: string
   readonly port?: number
   readonly syscall?: string
+  /** The address whose answer redirected to the one that failed, without its query and fragment. */
+  readonly redirectedFrom?: string
 }
 
 /**

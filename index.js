@@ -1,5 +1,7 @@
 'use strict'
-// Loaded when it is first asked for: a program that only makes requests does not pay for Node's own TLS.
+// Loaded when it is first asked for: a program that only makes requests does not pay for Node's own TLS. But a missing addon
+// is an error of the program's start, not of its first request.
+require('./lib/native.js')
 
 module.exports = {
   get PinInvalidError() {

@@ -7,6 +7,7 @@ const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { describe, it } = require('node:test')
+const { inspect } = require('node:util')
 const library = require('..')
 const manifest = require('../package.json')
 
@@ -39,6 +40,13 @@ describe('the exports', () => {
     const imported = /** @type {any} */ (await import('tls-pinning'))
     assert.equal(imported.default, library)
     assert.equal(imported.PinnedClient, library.PinnedClient)
+  })
+
+  it('are not there without the addon', () => {
+    const broken = `require.cache[require.resolve('./binding.js')] = { get exports() { throw new Error('none') } }`
+    const program = `${broken}; try { require('.') } catch (error) { console.log(error.code) }`
+    const out = execFileSync(process.execPath, ['-e', program], { cwd: ROOT, encoding: 'utf8', timeout: 20_000 })
+    assert.equal(out, 'ERR_DLOPEN_FAILED\n')
   })
 
   it('of CommonJS are seen by import without the .mjs too', async () => {
@@ -76,7 +84,8 @@ describe('a class', () => {
       const members = declaredMembers(name)
       const actual = Reflect.ownKeys(exported[name].prototype).filter(key => key !== 'constructor')
       // Fields are set by the constructor, or are getters: no prototype needs to have them, but none may have others.
-      const names = actual.map(String).filter(key => !['name', 'toString'].includes(key))
+      const undeclared = ['name', 'toString', String(Symbol.for('nodejs.util.inspect.custom'))]
+      const names = actual.map(String).filter(key => !undeclared.includes(key))
       for (const key of names) assert.ok(members.has(key), `${name}.${key} is declared`)
       for (const [key, form] of members) {
         if (form === 'method') assert.ok(names.includes(key), `${name}.${key} is there`)
@@ -100,6 +109,22 @@ describe('a class', () => {
   it('PinnedClient can be disposed of', () => {
     const dispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
     assert.equal(typeof (/** @type {any} */ (library.PinnedClient.prototype)[dispose]), 'function')
+  })
+})
+
+describe('console.log', () => {
+  const pins = new library.PinSet({ 'a.example': `sha256/${'A'.repeat(43)}=` })
+
+  it('shows what a policy says', () => {
+    assert.match(inspect(pins), /^PinSet \{.*'a\.example'.*\}$/s)
+    assert.match(inspect([[[[pins]]]]), /^\[ \[ \[ \[Array\] \] \] \]$/)
+  })
+
+  it('shows what a client is for and does, open or closed', () => {
+    const client = new library.PinnedClient({ pins })
+    assert.match(inspect(client), /^PinnedClient \{.*a\.example.*closed: false.*connections: \{ open: 0,/s)
+    client.close()
+    assert.match(inspect(client), /closed: true/)
   })
 })
 

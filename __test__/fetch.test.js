@@ -42,7 +42,7 @@ describe('a server that fails the pins', BOUNDED, () => {
     ['a Request', url => [new Request(url, { method: 'POST', body: 'secret' })]],
     ['a stream', url => [url, { method: 'POST', body: new Blob(['secret']).stream(), duplex: 'half' }]],
     ['a form', url => [url, { method: 'POST', body: new FormData() }]],
-    ['options that switch verification off', url => [url, { rejectUnauthorized: false, agent: {}, tls: {} }]]
+    ['options that mean nothing here', url => [url, { agent: {}, tls: { rejectUnauthorized: false } }]]
   ]
   for (const http2 of [false, true]) {
     for (const [name, call] of calls) {
@@ -68,6 +68,29 @@ describe('a server that fails the pins', BOUNDED, () => {
       assert.equal(target.appBytes, 0)
     })
   }
+
+  test('gets no byte where a call says what only the making of a fetch can', async t => {
+    const server = await serve(t)
+    const fetch = pinned(t)
+    for (const [name, value] of /** @type {[string, unknown][]} */ ([
+      ['pins', OTHER],
+      ['trust', 'pin-only'],
+      ['ca', root.pem],
+      ['proxy', 'http://localhost:1'],
+      ['lookup', () => {}],
+      ['rejectUnauthorized', false]
+    ])) {
+      for (const init of [{ [name]: value }, Object.create({ [name]: value })]) {
+        await assert.rejects(fetch(server.url, init), {
+          name: 'TypeError',
+          code: 'ERR_INVALID_ARG_VALUE',
+          message: new RegExp(`^${name} is not an option of a call`)
+        })
+      }
+      await (await fetch(server.url, /** @type {any} */ ({ [name]: undefined }))).text()
+    }
+    assert.equal(server.handshakes, 1)
+  })
 
   test('gets no byte although a dispatcher says otherwise', async t => {
     const server = await serve(t)
@@ -123,6 +146,18 @@ describe('a pinned fetch', BOUNDED, () => {
     await (await client.fetch(server.url)).text()
     await (await client.request(server.url)).text()
     assert.equal(server.handshakes, 1)
+  })
+
+  test('is the client’s own, and works detached', async t => {
+    const server = await serve(t)
+    const made = pinned(t)
+    const { fetch } = made.client
+    assert.equal(fetch, made)
+    assert.equal(fetch, made.client.fetch)
+    assert.equal(fetch.client, made.client)
+    assert.equal(fetch.name, 'fetch')
+    assert.equal(await (await fetch(server.url)).text(), 'ok')
+    assert.notEqual(pinned(t), made)
   })
 
   test('says what the connection proved, on a clone too', async t => {

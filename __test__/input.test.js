@@ -82,6 +82,9 @@ const CLIENT_ROWS = [
   ['pin-only with crl', () => ({ trust: 'pin-only', ca: undefined, crl: 'x' }), UNSAFE],
 
   ['ca: text', () => ({ ca: 'not a certificate' }), VALUE, /ca\[0\] holds no certificate/],
+  ['ca: a path', () => ({ ca: 'ca/ca.pem' }), VALUE, /ca must be the content of a file, not its path/],
+  ['ca: a path in a list', () => ({ ca: [root.pem, 'C:\\ca.CRT'] }), VALUE, /ca\[1\] must be the content of a file/],
+  ['key: a path', () => ({ cert: root.pem, key: './key.pem' }), VALUE, /key must be the content of a file/],
   ['ca: an empty text', () => ({ ca: '' }), VALUE, /ca\[0\] holds no certificate/],
   ['ca: DER', () => ({ ca: GARBAGE }), VALUE, /ca\[0\] holds a certificate that does not parse/],
   ['ca: PEM with broken base64', () => ({ ca: root.pem.replace('MII', 'M!I') }), VALUE, /ca\[0\] is not valid PEM/],

@@ -201,7 +201,8 @@ describe('an option that is wrong', () => {
       /unknown/
     ],
     ['another scheme', 'ftp://user:s3cret@localhost', 'ERR_INVALID_PROTOCOL', /socks5h/],
-    ['no scheme', 'localhost:3128', 'ERR_INVALID_PROTOCOL', /http:/],
+    ['no scheme', 'localhost:3128', 'ERR_INVALID_PROTOCOL', /http:\/\/host:port/],
+    ['an address alone', '127.0.0.1:3128', 'ERR_INVALID_URL', /http:\/\/host:port/],
     ['no URL', 'http://user:s3cret@:1:2', 'ERR_INVALID_URL', /not a URL/],
     ['a path', 'http://user:s3cret@localhost/x', 'ERR_INVALID_URL', /no path/],
     ['a query', 'http://user:s3cret@localhost/?x', 'ERR_INVALID_URL', /no path/],
@@ -213,7 +214,7 @@ describe('an option that is wrong', () => {
     ['a long SOCKS name', `socks5://${long}:s3cret@localhost`, 'ERR_INVALID_ARG_VALUE', /255/],
     ['a SOCKS password alone', 'socks5://:s3cret@localhost', 'ERR_INVALID_ARG_VALUE', /255/],
     ['a number', 3128, 'ERR_INVALID_ARG_TYPE', /number/],
-    ['null', null, 'ERR_INVALID_ARG_TYPE', /null/],
+    ['a list', ['http://h'], 'ERR_INVALID_ARG_TYPE', /Array/],
     ['no url', {}, 'ERR_INVALID_ARG_TYPE', /proxy\.url/],
     ['an instance', new (class Way {})(), 'ERR_INVALID_ARG_TYPE', /instance/],
     ['an unknown option', { url: 'http://h', prot: 1 }, 'ERR_INVALID_ARG_VALUE', /proxy\.prot/],

@@ -338,6 +338,40 @@ describe('the environment', () => {
     assert.equal(proxy.connections, 2)
   })
 
+  test('options of TLS are for an https: proxy of the environment, and unused for another', BOUNDED, async t => {
+    const server = await httpsServer({ cert: good })
+    const plain = await connectProxy()
+    const secure = await connectProxy({ cert: proxyCert })
+    t.after(() => Promise.all([plain.close(), secure.close(), server.close()]))
+    const proxy = { url: 'env', pins: proxyCert.pin, ca: proxyRoot.pem }
+    const ask = async (/** @type {any} */ proxy) =>
+      (await pinnedRequest(server.url, { pins: good.pin, ca: root.pem, proxy })).text()
+    for (const [https_proxy, connections] of /** @type {[string, number[]][]} */ ([
+      [plain.url, [1, 0]],
+      [`http://127.0.0.1:${plain.port}`, [2, 0]],
+      [secure.url, [2, 1]]
+    ])) {
+      await withEnv({ https_proxy }, () => ask(proxy))
+      assert.deepEqual([plain.connections, secure.connections], connections)
+    }
+    await withEnv({ https_proxy: secure.url }, () =>
+      assert.rejects(ask({ ...proxy, pins: OTHER }), { code: 'ERR_TLS_PIN_MISMATCH', phase: 'proxy' })
+    )
+    assert.throws(() => new PinnedClient({ pins: OTHER, proxy: { ...proxy, url: plain.url } }), {
+      code: 'ERR_TLS_PIN_UNSAFE'
+    })
+  })
+
+  test('null is none, as in a configuration that names none', BOUNDED, async t => {
+    const server = await httpsServer({ cert: good })
+    const proxy = await connectProxy()
+    t.after(() => Promise.all([proxy.close(), server.close()]))
+    await withEnv({ https_proxy: proxy.url }, async () => {
+      await (await pinnedRequest(server.url, { pins: good.pin, ca: root.pem, proxy: null })).text()
+    })
+    assert.equal(proxy.connections, 0)
+  })
+
   test('an https: proxy of the environment needs pins too', async () => {
     await withEnv({ https_proxy: 'https://user:s3cret@proxy.example' }, async () => {
       assert.throws(() => new PinnedClient({ pins: OTHER, proxy: 'env' }), { code: 'ERR_TLS_PIN_UNSAFE' })

@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { before, describe, test } = require('node:test')
-const { PinnedClient, PinSet, pinnedRequest } = require('..')
+const { PinnedClient, PinSet, TlsPinningError, pinnedRequest } = require('..')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
 
@@ -169,15 +169,33 @@ describe('the address', BOUNDED, () => {
     const server = await redirecting(t)
     const other = await redirecting(t)
     const client = clientFor(t)
-    for (const [to, code] of [
-      [`http://localhost:${other.port}/`, 'ERR_INVALID_PROTOCOL'],
-      ['data:,x', 'ERR_INVALID_PROTOCOL'],
-      ['file:///etc/passwd', 'ERR_INVALID_PROTOCOL'],
-      [`https://user:secret@localhost:${other.port}/`, 'ERR_INVALID_URL'],
-      ['https://a b/', 'ERR_INVALID_URL'],
-      ['https://localhost:99999/', 'ERR_INVALID_URL']
+    const place = `localhost:${server.port}: redirected to`
+    for (const [to, code, message] of [
+      [
+        `http://u:secret@localhost:${other.port}/?secret`,
+        'ERR_INVALID_PROTOCOL',
+        `http://localhost:${other.port}, and`
+      ],
+      ['data:,secret', 'ERR_INVALID_PROTOCOL', 'data:, and only https: can be pinned'],
+      ['file:///etc/passwd', 'ERR_INVALID_PROTOCOL', 'file:, and only https: can be pinned'],
+      [
+        `https://u:secret@localhost:${other.port}/`,
+        'ERR_INVALID_URL',
+        `https://localhost:${other.port} with credentials`
+      ],
+      ['https://u:secret@a b/', 'ERR_INVALID_URL', 'what is not a URL'],
+      ['https://localhost:99999/', 'ERR_INVALID_URL', 'what is not a URL']
     ]) {
-      await assert.rejects(client.request(redirect(server, { to })), { code })
+      await assert.rejects(client.request(redirect(server, { to })), error => {
+        // The server's doing, not a wrong argument.
+        assert.ok(error instanceof TlsPinningError)
+        const { phase, host, port, redirectedFrom } = /** @type {any} */ (error)
+        assert.deepEqual([error.code, phase, host, port], [code, 'request', 'localhost', server.port])
+        assert.ok(error.message.startsWith(`${place} ${message}`), error.message)
+        assert.ok(!error.message.includes('secret'))
+        assert.equal(redirectedFrom, undefined)
+        return true
+      })
     }
     assert.equal(other.connections, 0)
   })
@@ -318,6 +336,63 @@ describe('another origin', BOUNDED, () => {
     const away = client.request(redirect(server, { to: `https://127.0.0.1:${target.port}/end` }))
     await assert.rejects(away, { code: 'ERR_TLS_PIN_UNLISTED' })
     assert.equal(target.connections, 0)
+  })
+})
+
+describe('an error after a redirect', BOUNDED, () => {
+  /** @type {[string, (port: number) => string, string][]} */
+  const hops = [
+    ['a mismatch', port => `https://127.0.0.1:${port}/end`, 'ERR_TLS_PIN_MISMATCH'],
+    ['an unlisted host', port => `https://other.example:${port}/end`, 'ERR_TLS_PIN_UNLISTED'],
+    ['a bare list of pins', port => `https://127.0.0.1:${port}/end`, 'ERR_TLS_PIN_UNLISTED'],
+    ['a port that is closed', () => 'https://localhost:1/end', 'ECONNREFUSED'],
+    ['a redirect too many', port => `https://localhost:${port}/redirect?status=302&to=/`, 'ERR_TOO_MANY_REDIRECTS'],
+    ['a redirect to http', port => `https://localhost:${port}/redirect?status=302&to=http://x`, 'ERR_INVALID_PROTOCOL']
+  ]
+  for (const [name, to, code] of hops) {
+    test(`names the redirect: ${name}`, async t => {
+      const server = await redirecting(t)
+      const pins = name.startsWith('a bare list') ? cert.pin : { localhost: cert.pin, '127.0.0.1': stranger.pin }
+      const url = redirect(server, { to: to(server.port) })
+      const options = { maxRedirections: name.endsWith('too many') ? 1 : 20 }
+      await assert.rejects(clientFor(t, { pins }).request(url, options), error => {
+        const { redirectedFrom, message } = /** @type {any} */ (error)
+        assert.ok(error instanceof TlsPinningError)
+        assert.equal(error.code, code)
+        // Without the query, which may hold a secret.
+        assert.equal(redirectedFrom, `${server.url}/redirect`)
+        assert.equal(message.split('\n')[0].endsWith(` (redirected here from ${server.url})`), true, message)
+        assert.equal(message.split('redirected here').length, 2)
+        return true
+      })
+    })
+  }
+
+  test('names it in the body too, and the last of several', async t => {
+    const server = await redirecting(t, {
+      handler: (/** @type {any} */ { url }, /** @type {any} */ response) => {
+        const to = url === '/' ? '/second?secret' : '/end'
+        if (url !== '/end') return response.writeHead(302, { location: to }).end()
+        response.writeHead(200, { 'content-length': 100_000 })
+        response.write('x'.repeat(50_000), () => response.destroy())
+      }
+    })
+    const body = clientFor(t)
+      .request(server.url)
+      .then((/** @type {any} */ response) => response.text())
+    await assert.rejects(body, { code: 'ECONNRESET', redirectedFrom: `${server.url}/second` })
+  })
+
+  test('is the caller’s own where the caller gave it', async t => {
+    const reason = new Error('enough')
+    const server = await redirecting(t, {
+      handler: (/** @type {any} */ { url }, /** @type {any} */ response) => {
+        if (url === '/') response.writeHead(302, { location: '/second' }).end()
+        else client.destroy(reason)
+      }
+    })
+    const client = clientFor(t)
+    await assert.rejects(client.request(server.url), error => error === reason && !('redirectedFrom' in error))
   })
 })
 

@@ -32,8 +32,8 @@ const PRINTS = {
     /^200 null ok$/m,
     /^200$/m,
     /^200 ok$/m,
-    /^200 ok$/m,
     /^200$/m,
+    /^200 ok$/m,
     /^200\n200\n200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],

@@ -4,7 +4,7 @@
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
 const { argumentError, fromFailure, own, unwrapObject } = require('./errors.js')
-const { fetchWith } = require('./fetch-call.js')
+const { fetchOf } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
 const { lookups } = require('./lookup.js')
@@ -47,6 +47,8 @@ class PinnedClient {
   #last = null
   /** @type {Map<string, { href: string, host: string, port: number, path: string }>} */
   #urls = new Map()
+  /** @type {ReturnType<typeof fetchOf> | undefined} */
+  #fetch
 
   /** @param {Record<string, unknown>} options */
   constructor(options) {
@@ -84,12 +86,10 @@ class PinnedClient {
     })
   }
 
-  /**
-   * @param {any} input
-   * @param {any} [init]
-   */
-  fetch(input, init) {
-    return fetchWith(this, input, init)
+  /** Bound: libraries that take a `fetch` call it detached. */
+  get fetch() {
+    this.#fetch ??= fetchOf(this)
+    return this.#fetch
   }
 
   /** What the client has done so far, and what its pools hold now. */
@@ -145,6 +145,18 @@ class PinnedClient {
   }
 
   /**
+   * What `console.log` shows.
+   * @param {number} depth
+   * @param {import('node:util').InspectOptions} options
+   * @param {typeof import('node:util').inspect} inspect
+   */
+  [Symbol.for('nodejs.util.inspect.custom')](depth, options, inspect) {
+    const { connections, requests } = this.stats()
+    const shown = { pins: this.#pins, closed: this.#closed, connections, requests }
+    return `PinnedClient ${inspect(shown, { ...options, depth })}`
+  }
+
+  /**
    * @param {{ href: string, host: string, port: number, path: string }} target
    * @param {Record<string, any>} options
    * @param {(response: Response) => void} resolve
@@ -194,13 +206,20 @@ class PinnedClient {
     const id = register({
       // A client that nobody else refers to is still wanted here: its connections are reported to it.
       client: this,
+      redirectedFrom: chain?.from,
       onHead: head => {
         arrived.start(head)
         if (!settle()) return
         const response = new PinnedResponse(head, target.href, arrived, chain !== undefined)
         this.#look()
         if (!isRedirect(head.status) || options.redirect === 'manual') return respond(response)
-        const from = chain ?? { first: target, hops: 0, pins: this.#pins, servername: this.#servername }
+        const from = chain ?? {
+          first: target,
+          hops: 0,
+          from: undefined,
+          pins: this.#pins,
+          servername: this.#servername
+        }
         try {
           const hop = nextHop(response, target, { ...options, method, headers }, body, from)
           if (hop) this.#start(hop.target, hop.options, resolve, reject, hop.chain)

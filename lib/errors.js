@@ -14,6 +14,7 @@
  * @property {string[] | null} [expected]
  * @property {NativeCertificate[] | null} [path]
  * @property {string} [place]
+ * @property {string} [redirectedFrom]
  */
 
 /**
@@ -29,12 +30,13 @@
 class TlsPinningError extends Error {
   /** @param {Failure} failure */
   constructor(failure) {
-    super(failure.message, failure.cause ? { cause: new Error(failure.cause) } : undefined)
+    super(messageOf(failure), failure.cause ? { cause: new Error(failure.cause) } : undefined)
     this.code = failure.code
     if (failure.phase) this.phase = failure.phase
     if (failure.host) this.host = failure.host
     if (failure.port) this.port = failure.port
     if (failure.syscall) this.syscall = failure.syscall
+    if (failure.redirectedFrom) this.redirectedFrom = failure.redirectedFrom
   }
 
   get name() {
@@ -67,6 +69,16 @@ class PinInvalidError extends TlsPinningError {
     super(failure)
     this.place = failure.place ?? ''
   }
+}
+
+/**
+ * In the first line: others may follow, with a path and pins.
+ * @param {Failure} failure
+ */
+function messageOf({ message, redirectedFrom }) {
+  if (!redirectedFrom) return message
+  const [first, ...others] = message.split('\n')
+  return [`${first} (redirected here from ${new URL(redirectedFrom).origin})`, ...others].join('\n')
 }
 
 /** @type {Record<string, new (failure: Failure) => TlsPinningError>} */

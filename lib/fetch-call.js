@@ -1,11 +1,23 @@
 'use strict'
 // One call of `fetch`: what fails, and how. Failures are told as the platform tells them, with the codes of this package.
 
-const { argumentError } = require('./errors.js')
-const { read, readSimple } = require('./fetch-request.js')
+const { checkInit, read, readSimple } = require('./fetch-request.js')
 
 /** Loaded with the first response: it makes Node load its own `fetch`. @type {typeof import('./fetch-response.js') | undefined} */
 let responses
+
+/**
+ * The `fetch` of a client, which is there as `fetch.client`.
+ * @param {InstanceType<typeof import('./client.js').PinnedClient>} client
+ */
+function fetchOf(client) {
+  /**
+   * @param {any} input
+   * @param {any} [init]
+   */
+  const fetch = (input, init) => fetchWith(client, input, init)
+  return Object.defineProperty(fetch, 'client', { value: client, enumerable: true })
+}
 
 /**
  * @param {InstanceType<typeof import('./client.js').PinnedClient>} client
@@ -37,12 +49,7 @@ function fetchWith(client, input, init) {
  * @param {any} init
  */
 async function fetchAny(client, input, init) {
-  if (init?.dispatcher !== undefined && init.dispatcher !== null) {
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      'a dispatcher would bypass the pins; this fetch has its own connections'
-    )
-  }
+  checkInit(init)
   const request = new Request(input, init)
   const { signal } = request
   if (signal.aborted) throw signal.reason
@@ -81,4 +88,4 @@ function failed(cause) {
   return cause?.code === undefined ? error : Object.assign(error, { code: cause.code })
 }
 
-module.exports = { fetchWith }
+module.exports = { fetchOf }

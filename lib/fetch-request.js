@@ -9,10 +9,15 @@ const { TOKEN } = require('./headers.js')
 const DEFAULTS = ['accept', '*/*', 'user-agent', 'node']
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS']
 const REDIRECTS = [undefined, 'follow', 'manual', 'error']
+/**
+ * What is said when a `fetch` is made: in a call somebody would believe in it. Not `agent`, which openai 4 and others give
+ * with every call; it has no effect.
+ */
+const REFUSED = ['dispatcher', 'pins', 'trust', 'ca', 'proxy', 'lookup', 'rejectUnauthorized']
 /** What else in a `RequestInit` means something. Names that nobody knows mean nothing, as in the platform's. */
 const OTHERS = [
-  ...['cache', 'credentials', 'dispatcher', 'integrity', 'keepalive', 'mode', 'priority', 'referrer'],
-  ...['referrerPolicy', 'window']
+  ...['cache', 'credentials', 'integrity', 'keepalive', 'mode', 'priority', 'referrer', 'referrerPolicy', 'window'],
+  ...REFUSED
 ]
 /** A value that needs no trimming and no error. */
 const PLAIN_VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/
@@ -37,6 +42,15 @@ function readSimple(input, init) {
   if (!headers) return undefined
   if (!complete(headers, typeof body === 'string')) return undefined
   return { url: input, options: { method, headers, body, signal, redirect } }
+}
+
+/** @param {any} init */
+function checkInit(init) {
+  for (const name of REFUSED) {
+    if (init?.[name] === undefined || init[name] === null) continue
+    const why = 'this fetch keeps the connections, pins and trust that it was made with'
+    throw argumentError('ERR_INVALID_ARG_VALUE', `${name} is not an option of a call: ${why}`)
+  }
 }
 
 /** @param {unknown} body */
@@ -194,4 +208,4 @@ async function* pieces(reader, begun) {
   }
 }
 
-module.exports = { read, readSimple }
+module.exports = { checkInit, read, readSimple }

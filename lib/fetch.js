@@ -8,13 +8,7 @@ const { PinnedClient } = require('./client.js')
  * @param {Record<string, unknown>} options
  */
 function createPinnedFetch(options) {
-  const client = new PinnedClient(options)
-  /**
-   * @param {any} input
-   * @param {any} [init]
-   */
-  const fetch = (input, init) => client.fetch(input, init)
-  return Object.defineProperty(fetch, 'client', { value: client, enumerable: true })
+  return new PinnedClient(options).fetch
 }
 
 module.exports = { createPinnedFetch }

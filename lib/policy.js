@@ -64,6 +64,16 @@ class PinSet extends EventEmitter {
   toJSON() {
     return JSON.parse(this.#native.toJson())
   }
+
+  /**
+   * What `console.log` shows.
+   * @param {number} depth
+   * @param {import('node:util').InspectOptions} options
+   * @param {typeof import('node:util').inspect} inspect
+   */
+  [Symbol.for('nodejs.util.inspect.custom')](depth, options, inspect) {
+    return `PinSet ${inspect(this.toJSON(), { ...options, depth })}`
+  }
 }
 
 /** @type {WeakMap<PinSet, import('../binding.js').NativePinSet>} */

@@ -9,6 +9,7 @@ const { Batch, Completions, Head, Kind } = require('./wire.js')
 /**
  * @typedef {object} Exchange What a request under way wants to be told.
  * @property {unknown} [client] Kept alive.
+ * @property {string} [redirectedFrom] The address whose answer led here, for the error.
  * @property {(head: InstanceType<typeof import('./wire.js').Head>) => void} [onHead]
  * @property {(chunk: Uint8Array | null, last: boolean, trailers: Buffer) => void} [onChunk]
  * @property {(error: Error) => void} onFailed
@@ -164,7 +165,7 @@ function dispatch(completions) {
     case Kind.failed: {
       const failure = completions.json()
       exchanges.delete(id)
-      exchange?.onFailed(fromFailure(failure))
+      exchange?.onFailed(fromFailure({ ...failure, redirectedFrom: exchange.redirectedFrom }))
       break
     }
     case Kind.writable:

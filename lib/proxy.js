@@ -12,6 +12,7 @@ const PORTS = { 'http:': 80, 'https:': 443, 'socks5:': 1080, 'socks5h:': 1080 }
 /** What else an object may say; all others are about TLS with the proxy. */
 const PLAIN = ['url', 'headers', 'noProxy']
 const TLS = ['pins', 'ca', 'crl', 'cert', 'key', 'passphrase', 'pfx', 'servername', 'minVersion', 'maxVersion', 'trust']
+const HINT = "write it as 'http://host:port'"
 /** Headers of CONNECT that are not for a user to give. */
 const FORBIDDEN = ['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade', 'expect', 'te', 'trailer']
 
@@ -21,7 +22,7 @@ const FORBIDDEN = ['host', 'connection', 'content-length', 'transfer-encoding', 
  * @returns {Record<string, any> | undefined}
  */
 function proxyGiven(proxy) {
-  if (proxy === undefined) return undefined
+  if (proxy === undefined || proxy === null) return undefined
   const given = own(typeof proxy === 'string' || proxy instanceof URL ? { url: proxy } : plain(proxy))
   for (const name of Object.keys(given)) {
     if (![...PLAIN, ...TLS].includes(name)) throw wrong(`unknown option proxy.${name}`)
@@ -31,7 +32,10 @@ function proxyGiven(proxy) {
   if (!url) return undefined
   // As curl takes it.
   const complete = url.includes('://') ? url : `http://${url}`
-  return { ...given, url: complete, noProxy: given.noProxy ?? variable('no_proxy') }
+  // What is said of TLS is for a proxy that speaks it: the program cannot know which one an environment names.
+  const isSecure = URL.canParse(complete) && new URL(complete).protocol === 'https:'
+  const rest = Object.entries(given).filter(([name]) => isSecure || PLAIN.includes(name))
+  return { ...Object.fromEntries(rest), url: complete, noProxy: given.noProxy ?? variable('no_proxy') }
 }
 
 /** @param {any} proxy */
@@ -84,10 +88,10 @@ function parse(url) {
     throw argumentError('ERR_INVALID_ARG_TYPE', `proxy.url must be a string or a URL, not ${kind(url)}`)
   }
   // Not the error of `new URL`, which holds the text.
-  if (!URL.canParse(String(url))) throw argumentError('ERR_INVALID_URL', 'the URL of the proxy is not a URL')
+  if (!URL.canParse(String(url))) throw argumentError('ERR_INVALID_URL', `the URL of the proxy is not a URL; ${HINT}`)
   const { protocol, hostname, port, pathname, search, hash, username, password } = new URL(url)
   if (!Object.hasOwn(PORTS, protocol)) {
-    throw argumentError('ERR_INVALID_PROTOCOL', 'a proxy is an http:, https:, socks5: or socks5h: URL')
+    throw argumentError('ERR_INVALID_PROTOCOL', `a proxy is an http:, https:, socks5: or socks5h: URL; ${HINT}`)
   }
   if (hostname === '' || !['', '/'].includes(pathname) || search || hash) {
     throw argumentError('ERR_INVALID_URL', 'the URL of a proxy has a host and a port, and no path')

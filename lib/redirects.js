@@ -23,6 +23,7 @@ const PATIENCE = 1_000
  * @typedef {object} Chain
  * @property {Target} first What was asked for.
  * @property {number} hops Redirects followed so far.
+ * @property {string} [from] The address whose answer led to this hop, without what may hold a secret.
  * @property {InstanceType<typeof import('./policy.js').PinSet>} pins
  * @property {string} [servername] The identity that all of the client's requests are made for.
  */
@@ -55,15 +56,16 @@ function checkRedirect({ redirect, maxRedirections }) {
 function nextHop(response, target, options, sent, chain) {
   const { status } = response
   if (options.redirect === 'error') {
-    throw failure('ERR_UNEXPECTED_REDIRECT', `answered ${status}, and redirect is 'error'`, target)
+    throw failure('ERR_UNEXPECTED_REDIRECT', `answered ${status}, and redirect is 'error'`, target, chain)
   }
   const location = response.headers.get('location')
   if (location === null) return undefined
   const most = options.maxRedirections ?? MOST
-  if (chain.hops >= most) throw failure('ERR_TOO_MANY_REDIRECTS', `more than ${most} redirects`, target)
+  if (chain.hops >= most) throw failure('ERR_TOO_MANY_REDIRECTS', `more than ${most} redirects`, target, chain)
 
-  const next = resolveLocation(location, target)
-  checkHost(next, chain)
+  const next = resolveLocation(location, target, chain)
+  const following = { ...chain, hops: chain.hops + 1, from: target.href.replace(/[?#].*$/s, '') }
+  checkHost(next, following)
   const becomesGet =
     ((status === 301 || status === 302) && options.method === 'POST') ||
     (status === 303 && options.method !== 'GET' && options.method !== 'HEAD')
@@ -74,25 +76,34 @@ function nextHop(response, target, options, sent, chain) {
     return isDropped(name.toLowerCase(), value, becomesGet, crosses, sent) ? [] : [name, value]
   })
   if (!becomesGet && sent.pieces && !canReplay(options.body)) {
-    throw failure('ERR_BODY_NOT_REPLAYABLE', `answered ${status}, and a stream cannot be sent a second time`, target)
+    const message = `answered ${status}, and a stream cannot be sent a second time`
+    throw failure('ERR_BODY_NOT_REPLAYABLE', message, target, chain)
   }
   const method = becomesGet ? 'GET' : options.method
   const body = becomesGet ? undefined : options.body
-  return { target: next, options: { ...options, method, headers, body }, chain: { ...chain, hops: chain.hops + 1 } }
+  return { target: next, options: { ...options, method, headers, body }, chain: following }
 }
 
 /**
+ * Where a redirect leads. What is wrong with that is the server's doing, not the caller's.
  * @param {string} location
  * @param {Target} target
+ * @param {Chain} chain
  */
-function resolveLocation(location, target) {
+function resolveLocation(location, target, chain) {
   // Header values are bytes, one to a character; a URL's are UTF-8.
   const text = Buffer.from(location, 'latin1').toString()
-  let url
-  try {
-    url = new URL(text, target.href)
-  } catch (cause) {
-    throw argumentError('ERR_INVALID_URL', `redirected to what is not a URL: ${text.slice(0, 200)}`, cause)
+  // Not shown: it may hold credentials.
+  if (!URL.canParse(text, target.href)) {
+    throw failure('ERR_INVALID_URL', 'redirected to what is not a URL', target, chain)
+  }
+  const url = new URL(text, target.href)
+  if (url.protocol !== 'https:') {
+    const shown = `${url.protocol}${url.host ? `//${url.host}` : ''}`
+    throw failure('ERR_INVALID_PROTOCOL', `redirected to ${shown}, and only https: can be pinned`, target, chain)
+  }
+  if (url.username || url.password) {
+    throw failure('ERR_INVALID_URL', `redirected to ${url.origin} with credentials in the URL`, target, chain)
   }
   if (url.hash === '') url.hash = new URL(target.href).hash
   return parseUrl(url)
@@ -104,17 +115,18 @@ function resolveLocation(location, target) {
  * @param {Target} next
  * @param {Chain} chain
  */
-function checkHost(next, { first, pins, servername }) {
+function checkHost(next, { first, from, pins, servername }) {
   if (next.host === first.host) return
   const bare = JSON.parse(handleOf(pins).toJson())
   if (servername === undefined && !Array.isArray(bare)) return
-  const why = servername === undefined ? 'a list of pins applies' : 'servername applies'
+  const what = servername === undefined ? 'a list of pins' : 'servername'
   throw new PinPolicyError({
     code: 'ERR_TLS_PIN_UNLISTED',
-    message: `${next.host}:${next.port}: redirected here from ${first.host}, and ${why} to that host alone`,
+    message: `${next.host}:${next.port}: ${what} applies to ${first.host} alone`,
     phase: 'policy',
     host: next.host,
-    port: next.port
+    port: next.port,
+    redirectedFrom: from
   })
 }
 
@@ -174,9 +186,11 @@ function discard(response) {
  * @param {string} code
  * @param {string} message
  * @param {Target} target
+ * @param {Chain} chain
  */
-function failure(code, message, { host, port }) {
-  return new TlsPinningError({ code, message: `${host}:${port}: ${message}`, phase: 'request', host, port })
+function failure(code, message, { host, port }, { from: redirectedFrom }) {
+  const at = { phase: 'request', host, port, redirectedFrom }
+  return new TlsPinningError({ code, message: `${host}:${port}: ${message}`, ...at })
 }
 
 module.exports = { checkRedirect, discard, isRedirect, nextHop }

@@ -109,6 +109,21 @@ class PinnedResponse {
     return new Blob([bytes], { type: this.headers.get('content-type') ?? '' })
   }
 
+  /**
+   * What `console.log` shows.
+   * @param {number} depth
+   * @param {import('node:util').InspectOptions} options
+   * @param {typeof import('node:util').inspect} inspect
+   */
+  [Symbol.for('nodejs.util.inspect.custom')](depth, options, inspect) {
+    const { status, statusText, url, redirected, bodyUsed } = this
+    const { protocol, alpn, resumed, remoteAddress, pattern, matched } = this.tls
+    const tls = { protocol, alpn, resumed, remoteAddress, pattern, matched }
+    const headers = Object.fromEntries(this.headers)
+    const shown = { status, statusText, url, redirected, headers, bodyUsed, tls }
+    return `PinnedResponse ${inspect(shown, { ...options, depth })}`
+  }
+
   /** The body, if it came along with the head. */
   #whole() {
     return this.#head.end ? [this.#head.body] : undefined

@@ -68,6 +68,9 @@ function anchorsOf({ ca, secureContext, pfx }) {
   return { ca: given, anchors: known && !pfx ? 'same' : 'guessed' }
 }
 
+/** One line that ends in the name of a file. */
+const PATH = /^[^\r\n]{0,4096}\.(pem|crt|cer|cert|der|key|crl|p12|pfx)$/i
+
 /**
  * An option that is text or bytes, or a list of them.
  * @param {unknown} value
@@ -87,7 +90,12 @@ function byteList(value, name) {
  * @returns {Uint8Array}
  */
 function bytes(value, name) {
-  if (typeof value === 'string') return Buffer.from(value)
+  if (typeof value === 'string') {
+    if (!PATH.test(value)) return Buffer.from(value)
+    // Not shown: what resembles a path may be a secret.
+    const what = `${name} must be the content of a file, not its path; write fs.readFileSync(path)`
+    throw argumentError('ERR_INVALID_ARG_VALUE', what)
+  }
   if (value instanceof Uint8Array) return value
   if (value instanceof ArrayBuffer) return new Uint8Array(value)
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

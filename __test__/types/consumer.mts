@@ -54,11 +54,14 @@ export async function use(): Promise<PinnedResponse> {
   })
   const names: string[] = response.headers.getSetCookie()
   const matched: string | null = response.tls.matched
+  const bytes: Uint8Array<ArrayBuffer> = await response.bytes()
+  await crypto.subtle.digest('SHA-256', bytes)
   try {
     await pinnedRequest('https://api.example.com', { pins: 'sha256/…' })
   } catch (error) {
     if (error instanceof PinMismatchError) console.log(error.expected, error.path, names, matched)
-    if (error instanceof TlsPinningError && error.code === 'ECONNREFUSED') console.log(error.phase)
+    if (error instanceof TlsPinningError && error.code === 'ECONNREFUSED')
+      console.log(error.phase, error.redirectedFrom)
   }
   const { chain } = await inspect('api.example.com:8443', { ca: [''] })
   verifyChain({ chain: chain.map(({ pem }) => pem), hostname: 'api.example.com', pins, time: new Date() })
@@ -79,6 +82,9 @@ export async function use(): Promise<PinnedResponse> {
   return response
 }
 
+const ofClient: PinnedFetch = new PinnedClient({ pins: policy }).fetch
+const body = new ReadableStream()
+console.log(ofClient.client.stats(), ofClient('https://api.example.com', { method: 'POST', body, duplex: 'half' }))
 const pinnedFetch: PinnedFetch = createPinnedFetch({ pins: policy, connectTimeout: 1000 })
 const asPlatform: typeof fetch = pinnedFetch
 const fetched = await pinnedFetch(new URL('https://api.example.com'), { method: 'POST', body: 'x', redirect: 'manual' })
