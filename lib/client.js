@@ -221,7 +221,7 @@ class PinnedClient {
           servername: this.#servername
         }
         try {
-          const hop = nextHop(response, target, { ...options, method, headers }, body, from)
+          const hop = nextHop(response, target, own({ ...options, method, headers }), body, from)
           if (hop) this.#start(hop.target, hop.options, resolve, reject, hop.chain)
           else return respond(response)
         } catch (error) {

@@ -2,7 +2,7 @@
 // Redirects, by the rules of the Fetch standard (4.4, HTTP-redirect fetch). Each hop is a request of its own, which the
 // native side decides about by the policy then in force; here is decided whether there is a hop at all, and what it carries.
 
-const { PinPolicyError, TlsPinningError, argumentError } = require('./errors.js')
+const { PinPolicyError, TlsPinningError, argumentError, own } = require('./errors.js')
 const { handleOf } = require('./policy.js')
 const { kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
@@ -81,7 +81,7 @@ function nextHop(response, target, options, sent, chain) {
   }
   const method = becomesGet ? 'GET' : options.method
   const body = becomesGet ? undefined : options.body
-  return { target: next, options: { ...options, method, headers, body }, chain: following }
+  return { target: next, options: own({ ...options, method, headers, body }), chain: following }
 }
 
 /**
