@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { before, describe, test } = require('node:test')
+const { inspect } = require('node:util')
 const { PinnedClient, PinSet, createPinnedFetch } = require('..')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
@@ -158,6 +159,16 @@ describe('a pinned fetch', BOUNDED, () => {
     assert.equal(fetch.name, 'fetch')
     assert.equal(await (await fetch(server.url)).text(), 'ok')
     assert.notEqual(pinned(t), made)
+  })
+
+  test('has a client whose responses console.log shows, and does not read', async t => {
+    const server = await serve(t)
+    const response = await pinned(t).client.request(server.url)
+    const shown = inspect(response)
+    assert.match(shown, /^PinnedResponse \{\s+status: 200,.*headers: \{.*bodyUsed: false,.*tls: \{/s)
+    assert.ok(shown.includes(cert.pin) && shown.includes(server.url), shown)
+    assert.equal(await response.text(), 'ok')
+    assert.match(inspect(response), /bodyUsed: true/)
   })
 
   test('says what the connection proved, on a clone too', async t => {
