@@ -124,4 +124,6 @@ function breakOff(request, response, query) {
 
 function reset(port) {
   sockets.get(port)?.resetAndDestroy()
+  // Ended by this side: what Node still has to do for it is no connection that the client left open.
+  sockets.delete(port)
 }
