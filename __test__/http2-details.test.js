@@ -8,6 +8,7 @@ const { constants } = require('node:http2')
 const { Readable } = require('node:stream')
 const { before, describe, test } = require('node:test')
 const { PinnedClient, PinSet } = require('..')
+const { eachFrame, frame } = require('./helpers/frames')
 const { ca, leaf } = require('./helpers/pki')
 const { quiet } = require('./helpers/peer')
 const { httpsServer, tlsServer } = require('./helpers/servers')
@@ -18,8 +19,6 @@ const Frame = { headers: 1, settings: 4 }
 const END_STREAM = 1
 const END_HEADERS = 4
 const MAX_CONCURRENT_STREAMS = 3
-/** How long the client's preface is. */
-const PREFACE = 24
 /** `:status: 200`, from the static table. */
 const OK = Buffer.from([0x88])
 const HOSTS = ['a.example', 'b.example']
@@ -279,40 +278,6 @@ async function limited(t, maxConcurrentStreams) {
   const client = new PinnedClient({ pins: cert.pin, ca: root.pem })
   tidy(t, client, server)
   return { client, server, most, session: () => session }
-}
-
-/**
- * Calls back for each frame that comes, after the preface.
- * @param {import('node:tls').TLSSocket} socket
- * @param {(type: number, stream: number) => void} onFrame
- */
-function eachFrame(socket, onFrame) {
-  let received = Buffer.alloc(0)
-  let at = PREFACE
-  socket.on('data', chunk => {
-    received = Buffer.concat([received, chunk])
-    while (received.length >= at + 9) {
-      const end = at + 9 + received.readUIntBE(at, 3)
-      if (received.length < end) return
-      onFrame(received[at + 3], received.readUInt32BE(at + 5))
-      at = end
-    }
-  })
-}
-
-/**
- * @param {number} type
- * @param {number} flags
- * @param {number} stream
- * @param {Buffer} payload
- */
-function frame(type, flags, stream, payload) {
-  const header = Buffer.alloc(9)
-  header.writeUIntBE(payload.length, 0, 3)
-  header[3] = type
-  header[4] = flags
-  header.writeUInt32BE(stream, 5)
-  return Buffer.concat([header, payload])
 }
 
 /**

@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict')
 const { after, before, describe, it } = require('node:test')
 const { PinnedClient } = require('..')
+const { frame } = require('./helpers/frames')
 const { ca, leaf } = require('./helpers/pki')
 const { tlsServer } = require('./helpers/servers')
 
@@ -94,21 +95,6 @@ function answer(socket, { end, close }) {
     socket.write(Buffer.concat([...head, end()]))
     if (close) socket.end()
   })
-}
-
-/**
- * @param {number} type
- * @param {number} flags
- * @param {number} stream
- * @param {Buffer} [payload]
- */
-function frame(type, flags, stream, payload = Buffer.alloc(0)) {
-  const header = Buffer.alloc(9)
-  header.writeUIntBE(payload.length, 0, 3)
-  header[3] = type
-  header[4] = flags
-  header.writeUInt32BE(stream, 5)
-  return Buffer.concat([header, payload])
 }
 
 /** @param {number} value */
