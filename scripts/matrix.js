@@ -16,7 +16,13 @@ const SUITES = [
   'connector',
   'tls-options',
   'register',
-  'assert-pinned'
+  'assert-pinned',
+  // What follows Node's own fetch, streams and event loop.
+  'fetch',
+  'redirects',
+  'loop',
+  'decode',
+  'threads'
 ]
 
 const root = path.join(__dirname, '..')
