@@ -35,8 +35,7 @@ function run(why, args) {
 }
 
 if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
-  // Not `npm ci`: it refuses a lock file without the optional packages of other platforms.
-  run('Installing the development packages', ['install', '--no-audit', '--no-fund'])
+  run('Installing the development packages', ['ci', '--no-audit', '--no-fund'])
 }
 const built = addon()
 const sources = Math.max(newest('src'), changed('Cargo.toml'), changed('Cargo.lock'), changed('build.rs'))
