@@ -19,9 +19,9 @@ function installPeers() {
   const changed = (/** @type {string} */ file) =>
     fs.statSync(path.join(__dirname, file), { throwIfNoEntry: false })?.mtimeMs ?? 0
   if (changed('node_modules/.package-lock.json') >= changed('package-lock.json')) return
-  console.error('Installing the peers: npm ci')
+  console.error('Installing the peers: npm install')
   try {
-    execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    execFileSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: __dirname,
       stdio: ['ignore', 2, 2],
       shell: process.platform === 'win32'

@@ -12,7 +12,7 @@ const PREFACE = 24
 function eachFrame(socket, onFrame) {
   let received = Buffer.alloc(0)
   let at = PREFACE
-  socket.on('data', chunk => {
+  socket.on('data', (/** @type {Buffer} */ chunk) => {
     received = Buffer.concat([received, chunk])
     while (received.length >= at + 9) {
       const end = at + 9 + received.readUIntBE(at, 3)
