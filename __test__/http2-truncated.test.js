@@ -65,7 +65,7 @@ for (const [name, ending] of Object.entries(ENDINGS)) {
         else
           await assert.rejects(
             reading,
-            (/** @type {any} */ error) => error.phase === 'body' && error.code !== undefined
+            (/** @type {any} */ error) => ['request', 'body'].includes(error.phase) && error.code !== undefined
           )
         await client.close()
       })
