@@ -48,6 +48,17 @@ function outgoing(body) {
   throw argumentError('ERR_INVALID_ARG_TYPE', `body cannot be ${kind(body)}`)
 }
 
+/** Whether a body is there as a whole, and so can be read more than once. @param {unknown} body */
+function isWhole(body) {
+  return (
+    typeof body === 'string' ||
+    ArrayBuffer.isView(body) ||
+    body instanceof ArrayBuffer ||
+    body instanceof URLSearchParams ||
+    body instanceof Blob
+  )
+}
+
 /**
  * @param {Uint8Array | null} bytes
  * @param {string | null} [type]
@@ -134,4 +145,4 @@ function asBytes(piece) {
   throw argumentError('ERR_INVALID_ARG_TYPE', `a piece of the body cannot be ${kind(piece)}`)
 }
 
-module.exports = { outgoing, upload }
+module.exports = { isWhole, outgoing, upload }

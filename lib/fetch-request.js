@@ -2,6 +2,7 @@
 // The arguments of `fetch`, as a request of the client. The simple ones, which nearly all are, without a `Request`: that
 // costs more than the whole exchange. All else is the platform's `Request` to judge.
 
+const { isWhole } = require('./body.js')
 const { argumentError, isPlain } = require('./errors.js')
 const { TOKEN } = require('./headers.js')
 
@@ -35,7 +36,7 @@ function readSimple(input, init) {
   const { method = 'GET', headers: given, body, signal, redirect } = init
   if (!METHODS.includes(method) || !REDIRECTS.includes(redirect)) return undefined
   if (signal !== undefined && signal !== null && !(signal instanceof AbortSignal)) return undefined
-  if (body !== undefined && body !== null && (!isSimpleBody(body) || method === 'GET' || method === 'HEAD')) {
+  if (body !== undefined && body !== null && (!isWhole(body) || method === 'GET' || method === 'HEAD')) {
     return undefined
   }
   const headers = simpleHeaders(given)
@@ -51,17 +52,6 @@ function checkInit(init) {
     const why = 'this fetch keeps the connections, pins and trust that it was made with'
     throw argumentError('ERR_INVALID_ARG_VALUE', `${name} is not an option of a call: ${why}`)
   }
-}
-
-/** @param {unknown} body */
-function isSimpleBody(body) {
-  return (
-    typeof body === 'string' ||
-    ArrayBuffer.isView(body) ||
-    body instanceof ArrayBuffer ||
-    body instanceof URLSearchParams ||
-    body instanceof Blob
-  )
 }
 
 /**
@@ -123,7 +113,7 @@ async function read(request, input, init) {
   }
   // From the text, bytes or form itself, where it is known: only those can be sent again.
   let body
-  if (isSimpleBody(init?.body)) body = init.body
+  if (isWhole(init?.body)) body = init.body
   else if (isFormOfItsOwn(input, init)) {
     // Encoded by the client, which gives it another boundary.
     const type = headers.indexOf('content-type')

@@ -35,7 +35,7 @@ function proxyGiven(proxy) {
   // What is said of TLS is for a proxy that speaks it: the program cannot know which one an environment names.
   const isSecure = URL.canParse(complete) && new URL(complete).protocol === 'https:'
   const rest = Object.entries(given).filter(([name]) => isSecure || PLAIN.includes(name))
-  return { ...Object.fromEntries(rest), url: complete, noProxy: given.noProxy ?? variable('no_proxy') }
+  return own({ ...Object.fromEntries(rest), url: complete, noProxy: given.noProxy ?? variable('no_proxy') })
 }
 
 /** @param {any} proxy */

@@ -2,6 +2,7 @@
 // Redirects, by the rules of the Fetch standard (4.4, HTTP-redirect fetch). Each hop is a request of its own, which the
 // native side decides about by the policy then in force; here is decided whether there is a hop at all, and what it carries.
 
+const { isWhole } = require('./body.js')
 const { PinPolicyError, TlsPinningError, argumentError, own } = require('./errors.js')
 const { handleOf } = require('./policy.js')
 const { kind } = require('./trust.js')
@@ -146,15 +147,7 @@ function isDropped(name, value, becomesGet, crosses, sent) {
 
 /** Whether a body that was sent in pieces can be read again. @param {unknown} body */
 function canReplay(body) {
-  return (
-    typeof body === 'string' ||
-    ArrayBuffer.isView(body) ||
-    body instanceof ArrayBuffer ||
-    body instanceof SharedArrayBuffer ||
-    body instanceof URLSearchParams ||
-    body instanceof Blob ||
-    body instanceof FormData
-  )
+  return isWhole(body) || body instanceof SharedArrayBuffer || body instanceof FormData
 }
 
 /**

@@ -161,10 +161,9 @@ impl Turns {
         }
     }
 
-    /// Whether anything lives here.
+    /// Whether anything lives here. Not for use within a turn.
     #[must_use]
     pub fn is_populated(&self) -> bool {
-        // In a turn something does.
         self.tasks.try_lock().is_ok_and(|tasks| !tasks.is_empty())
     }
 
