@@ -86,26 +86,11 @@ impl<D: Driver> Client<D> {
         Self(inner)
     }
 
-    /// Sends a request and waits for the response's head.
+    /// Sends a request, where it is to run, and waits for the response's head. On an event loop no connection is made:
+    /// without an idle one the request comes back.
     ///
     /// # Errors
     /// The first thing that failed. Nothing of the request has left the machine unless the phase is `request`.
-    pub async fn request(&self, request: Request) -> Result<Response<D>, Failure> {
-        match self.request_at(Place::Native, request).await? {
-            Outcome::Response(response) => Ok(response),
-            Outcome::NoConnection(_) => Err(Failure::new(
-                "ERR_INTERNAL_ASSERTION",
-                Phase::Request,
-                "no connection was made",
-            )),
-        }
-    }
-
-    /// The same where the request is to run. On an event loop no connection is made: without an idle one the request
-    /// comes back.
-    ///
-    /// # Errors
-    /// As [`Self::request`].
     pub async fn request_at(&self, place: Place, request: Request) -> Result<Outcome<D>, Failure> {
         let origin = self.0.origin(&request.target)?;
         self.0.exchange(place, &origin, request).await.map_err(|failure| {

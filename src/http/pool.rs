@@ -14,6 +14,11 @@ use crate::tls::stream::Gate;
 use super::connection::Connection;
 use super::home::Place;
 
+mod lease;
+
+use lease::Nudge;
+pub use lease::{Lease, Permit};
+
 /// Waiting requests from which on the queue is cleared of those that were aborted.
 const WAITERS: usize = 1024;
 
@@ -63,10 +68,9 @@ struct Shared {
 /// How many connections, streams and requests a pool has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Occupancy {
-    /// HTTP/1.1 connections: unused, in use, being made.
+    /// HTTP/1.1 connections: unused, in use.
     pub idle: usize,
     pub active: usize,
-    pub connecting: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
     /// HTTP/2 connections, and the requests on them.
@@ -81,27 +85,11 @@ enum Turn {
     Failed(Failure),
 }
 
-/// Word that it is worth looking again. A request that is aborted before it hears of it passes it on: else those
-/// behind it would wait for ever.
-struct Nudge(Option<Arc<Pool>>);
-
 /// The answer to a request for a connection.
 pub enum Checkout {
     Lease(Lease),
     /// None is free, and one more may be made.
     Connect(Permit),
-}
-
-/// The right to use a connection for one request. Dropped without [`Lease::reuse`], the connection is closed.
-pub struct Lease {
-    pool: Arc<Pool>,
-    connection: Option<Connection>,
-}
-
-/// The right to make one connection.
-pub struct Permit {
-    pool: Arc<Pool>,
-    used: bool,
 }
 
 impl Pool {
@@ -258,7 +246,6 @@ impl Pool {
         Occupancy {
             idle,
             active: state.live.saturating_sub(idle + state.connecting),
-            connecting: state.connecting,
             waiting: state.waiters.iter().filter(|waiter| !waiter.is_closed()).count(),
             shared: usize::from(state.shared.is_some()),
             streams: state.shared.as_ref().map_or(0, |shared| shared.streams),
@@ -309,48 +296,6 @@ impl State {
     }
 }
 
-impl Nudge {
-    fn heard(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Nudge {
-    fn drop(&mut self) {
-        if let Some(pool) = self.0.take() {
-            pool.lock().nudge(&pool);
-        }
-    }
-}
-
-impl Lease {
-    /// The leased connection; `None` only after it has been given back.
-    pub fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
-    }
-
-    /// Gives the connection back once its exchange is over. Returns whether it is idle now.
-    #[must_use]
-    pub fn reuse(mut self) -> bool {
-        let Some(connection) = self.connection.take() else { return false };
-        if connection.is_multiplexed() {
-            self.pool.end_stream(&connection);
-            return true;
-        }
-        let mut state = self.pool.lock();
-        let lease = Lease { pool: Arc::clone(&self.pool), connection: Some(connection) };
-        // Who was waiting when the pool was closed is still served.
-        let Some(mut lease) = state.hand_over(lease) else { return false };
-        let Some(connection) = lease.connection.take() else { return false };
-        if state.closed {
-            state.live = state.live.saturating_sub(1);
-            return false;
-        }
-        state.idle.push(Idle { connection, since: Instant::now() });
-        true
-    }
-}
-
 impl Pool {
     fn end_stream(&self, connection: &Connection) {
         let mut state = self.lock();
@@ -360,74 +305,5 @@ impl Pool {
             shared.streams = shared.streams.saturating_sub(1);
             shared.since = Instant::now();
         }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if connection.is_multiplexed() {
-            self.pool.end_stream(&connection);
-            return;
-        }
-        connection.kill();
-        let mut state = self.pool.lock();
-        state.live = state.live.saturating_sub(1);
-        state.nudge(&self.pool);
-    }
-}
-
-impl Permit {
-    /// The connection was made: the caller's lease on it. A multiplexed one serves all who wait.
-    #[must_use]
-    pub fn connected(mut self, connection: Connection) -> Lease {
-        self.used = true;
-        let mut state = self.pool.lock();
-        state.connecting = state.connecting.saturating_sub(1);
-        state.gates.retain(|gate| gate.strong_count() > 0);
-        state.gates.push(Arc::downgrade(&connection.info.gate));
-        if let Some(shared) = connection.share() {
-            state.live = state.live.saturating_sub(1);
-            if !state.closed {
-                state.shared =
-                    Some(Shared { connection: shared, streams: 1, since: Instant::now() });
-            }
-        } else {
-            state.speaks_http1 = true;
-        }
-        let waiters = std::mem::take(&mut state.waiters);
-        drop(state);
-        for waiter in waiters {
-            let _ = waiter.send(Turn::Retry(Nudge(Some(Arc::clone(&self.pool)))));
-        }
-        self.pool.lease(connection)
-    }
-
-    /// The connection could not be made; who waited for it alone gets the same answer.
-    pub fn failed(mut self, failure: &Failure) {
-        self.used = true;
-        let mut state = self.pool.lock();
-        state.connecting = state.connecting.saturating_sub(1);
-        state.live = state.live.saturating_sub(1);
-        if state.live == 0 {
-            for waiter in std::mem::take(&mut state.waiters) {
-                let _ = waiter.send(Turn::Failed(failure.clone()));
-            }
-        } else {
-            state.nudge(&self.pool);
-        }
-    }
-}
-
-impl Drop for Permit {
-    /// The request that was making the connection was aborted: the next one takes over.
-    fn drop(&mut self) {
-        if self.used {
-            return;
-        }
-        let mut state = self.pool.lock();
-        state.connecting = state.connecting.saturating_sub(1);
-        state.live = state.live.saturating_sub(1);
-        state.nudge(&self.pool);
     }
 }

@@ -143,7 +143,6 @@ impl NativeClient {
                 let pool = json!({
                     "idle": pool.idle,
                     "active": pool.active,
-                    "connecting": pool.connecting,
                     "waiting": pool.waiting,
                     "shared": pool.shared,
                     "streams": pool.streams,
