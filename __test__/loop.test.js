@@ -119,22 +119,6 @@ for (const driver of /** @type {const} */ (['auto', 'threads'])) {
 }
 
 describe('the event loop', () => {
-  test('has its turn while one request follows the other', BOUNDED, async () => {
-    const client = makeClient('auto')
-    let turns = 0
-    let running = true
-    const count = () => {
-      turns += 1
-      if (running) setImmediate(count)
-    }
-    setImmediate(count)
-    for (let times = 0; times < 1000; times++) await (await get(client, '/text')).text()
-    running = false
-    // At most eight answers are waited for in a row.
-    assert.ok(turns >= 1000 / 9, `${turns} turns`)
-    await client.close()
-  })
-
   test('is not needed for requests that start side by side, not even on its own connection', BOUNDED, async () => {
     const counter = new SharedArrayBuffer(4)
     const count = new Int32Array(counter)

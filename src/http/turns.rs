@@ -227,3 +227,45 @@ impl Wake for Bell {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of so many requests are waited for, if each answer comes as it says.
+    fn waited(answers: impl IntoIterator<Item = bool>) -> Vec<bool> {
+        let mut patience = Patience::default();
+        let ask = |in_time| {
+            let waits = patience.is_worth_it();
+            if waits {
+                patience.learn(in_time);
+            }
+            waits
+        };
+        answers.into_iter().map(ask).collect()
+    }
+
+    #[test]
+    fn the_loop_has_its_turn_after_a_streak() {
+        let streak = STREAK as usize;
+        let waited = waited(vec![true; 3 * (streak + 1)]);
+        for turn in waited.chunks(streak + 1) {
+            assert_eq!(turn, [vec![true; streak], vec![false]].concat());
+        }
+    }
+
+    #[test]
+    fn a_slow_server_is_waited_for_now_and_then() {
+        let requests = 10 * PROBE as usize;
+        let waits = waited(vec![false; requests]).into_iter().filter(|waits| *waits).count();
+        assert!((2..=12).contains(&waits), "{waits} of {requests}");
+    }
+
+    #[test]
+    fn a_server_that_becomes_quick_is_waited_for_again() {
+        let slow = vec![false; 100];
+        let quick = vec![true; PROBE as usize + 3];
+        let waited = waited([slow, quick].concat());
+        assert!(waited.ends_with(&[true, true]));
+    }
+}
