@@ -20,7 +20,8 @@ const DAY = 86_400_000
  * @param {{ now: number, days: number }} when
  * @returns {Finding[]}
  */
-function hostFindings({ status, mode, expected, certificates, error }, { now, days }) {
+function hostFindings(examined, { now, days }) {
+  const { status, mode, expected, certificates, error } = examined
   /** @type {Finding[]} */
   const findings = []
   if (status === 'mismatch') {
@@ -31,7 +32,7 @@ function hostFindings({ status, mode, expected, certificates, error }, { now, da
   if (status === 'untrusted') {
     const clock = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/.test(error?.code ?? '')
     const by = clock ? `; by this machine's clock it is ${iso(new Date(now))}` : ''
-    findings.push(finding('untrusted', `${error?.code ?? 'no code'}: ${firstLine(error?.message)}${by}`))
+    findings.push(finding('untrusted', `${reason(examined)}${by}`))
   }
   if (status === 'unlisted') findings.push(finding('unlisted', 'the policy has no entry for it: it is not pinned'))
   // Of a path that is refused the verifier has told already.
@@ -108,9 +109,15 @@ function iso(date) {
   return date.toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
-/** @param {string} [text] */
-function firstLine(text = '') {
-  return text.split('\n')[0]
+/**
+ * Why a host is no match: the code, and the first line of the message without the host, which stands beside it.
+ * @param {Examined} examined
+ */
+function reason({ host, port, error }) {
+  const name = host.includes(':') ? `[${host}]` : host
+  const [line] = (error?.message ?? '').split('\n')
+  const text = line.replace(`${name}:${port}: `, '')
+  return error?.code && !text.startsWith(error.code) ? `${error.code}: ${text}` : text
 }
 
-module.exports = { entryFindings, hostFindings, iso, warning }
+module.exports = { entryFindings, hostFindings, iso, reason, warning }

@@ -2,7 +2,7 @@
 // The outcome of a check for people.
 
 const { printable, table } = require('../ui.js')
-const { iso } = require('./findings.js')
+const { iso, reason } = require('./findings.js')
 
 /** @typedef {import('./policy.js').Checked} Checked */
 /** @typedef {import('./policy.js').CheckedHost} CheckedHost */
@@ -43,7 +43,8 @@ function text({ hosts, entries, findings, summary }, name, isStrict, style) {
 }
 
 /** @param {CheckedHost} host */
-function outcome({ status, pattern, label, matched, error, accepted }) {
+function outcome(host) {
+  const { status, pattern, label, matched, error, accepted } = host
   const by = pattern === null || pattern === label ? '' : ` (entry ${pattern})`
   if (status === 'match' && matched) {
     const then = accepted ? '' : `; refused all the same: ${error?.code}`
@@ -53,7 +54,7 @@ function outcome({ status, pattern, label, matched, error, accepted }) {
     return `no pin is on the path${by}${accepted ? '; connected to all the same' : ''}`
   }
   if (status === 'unlisted') return 'no entry'
-  return `${error?.code ?? ''}: ${(error?.message ?? '').split('\n')[0]}${by}`
+  return `${reason(host)}${by}${status === 'unreachable' ? ` (${error?.hint})` : ''}`
 }
 
 /**
