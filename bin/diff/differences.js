@@ -26,7 +26,7 @@ function differences(a, b) {
     const apart = all.filter(({ port, changes }) => port !== null && !isSame(changes, rest?.changes ?? []))
     const told = [...(rest ? [rest] : []), ...apart].filter(({ changes }) => changes.length > 0)
     return told.map(({ port, from, to, changes }) => ({
-      hosts: label(hosts, port, apart.length > 0),
+      hosts: label(hosts, port, apart),
       from: patternOf(from),
       to: patternOf(to),
       changes
@@ -60,12 +60,12 @@ function isSame(some, others) {
 /**
  * @param {string} hosts
  * @param {number | null} port
- * @param {boolean} isDivided Whether other ports have changes of their own.
+ * @param {Region[]} apart Ports for which something else changes, or nothing.
  */
-function label(hosts, port, isDivided) {
+function label(hosts, port, apart) {
   if (hosts === '*') return 'hosts that no other entry is for'
   if (port !== null) return `${hosts}:${port}`
-  return isDivided ? `${hosts}, other ports` : hosts
+  return apart.length > 0 ? `${hosts} except :${apart.map(region => region.port).join(', :')}` : hosts
 }
 
 /** @param {import('./changes.js').Decision} decision */

@@ -4,7 +4,8 @@
 // The most specific entry alone decides about a host. So it is not enough to compare entry with entry: without its own, a
 // host falls to a wildcard or is unlisted. Each pattern of either policy stands for the hosts that no more specific one of
 // either is for. Within such a region a policy decides about all hosts alike, so that one of them speaks for all; but it may
-// tell ports apart, those that a pattern names and all the others.
+// tell ports apart, those that a pattern names and all the others. One kind of host is a region of its own: under `*.x` and
+// `**.a.x` the apex `a.x`, which the second is not for as long as the first is there.
 
 /** @typedef {import('./changes.js').Decision} Decision */
 /** @typedef {InstanceType<typeof import('../../lib/policy.js').PinSet>} PinSet */
@@ -24,12 +25,13 @@
 function regions(a, b) {
   const [from, to] = [a.toJSON(), b.toJSON()]
   const ports = portsOf([...patternsIn(from), ...patternsIn(to)])
+  const apexes = apexesIn(ports)
   const label = unused([...ports.keys()].join(' '))
   /** @type {(hosts: string, host: string, port: number | null, asked: number) => Region} */
   const region = (hosts, host, port, asked) => {
     return { hosts, port, from: decision(a, from, host, asked), to: decision(b, to, host, asked) }
   }
-  const listed = [...ports.keys()].sort().flatMap(hosts => {
+  const listed = [...new Set([...ports.keys(), ...apexes])].sort().flatMap(hosts => {
     const host = oneOf(hosts, label)
     // Longer than any name may be: there is no such host.
     if (host.length > 253) return []
@@ -40,7 +42,17 @@ function regions(a, b) {
     const other = /** @type {number} */ (some.find(port => !named.includes(port)))
     return [region(hosts, host, null, other), ...named.map(port => region(hosts, host, port, port))]
   })
-  return [region('*', `${label}.${label}`, null, 443), ...listed.filter(({ from, to }) => from.entry || to.entry)]
+  // Where neither policy decides by the pattern itself, a less specific one has it in its region too.
+  const own = listed.filter(({ hosts, from, to }) => apexes.has(hosts) || isBy(hosts, from) || isBy(hosts, to))
+  return [region('*', `${label}.${label}`, null, 443), ...own]
+}
+
+/**
+ * @param {string} hosts
+ * @param {Decision} decision
+ */
+function isBy(hosts, { entry }) {
+  return entry !== undefined && entry.pattern !== null && split(entry.pattern).hosts === hosts
 }
 
 /**
@@ -68,11 +80,26 @@ function portsOf(patterns) {
   /** @type {Map<string, Set<number>>} */
   const ports = new Map()
   for (const pattern of patterns) {
-    const [, hosts, port] = /** @type {string[]} */ (/^(\[.*\]|[^:]*)(?::(\d+))?$/.exec(pattern) ?? [])
+    const { hosts, port } = split(pattern)
     if (!ports.has(hosts)) ports.set(hosts, new Set())
     if (port) ports.get(hosts)?.add(Number(port))
   }
   return ports
+}
+
+/** @param {string} pattern Canonical: an IPv6 address is in brackets. */
+function split(pattern) {
+  const [hosts, port] = pattern.split(/:(?=\d+$)(?![^[]*\])/)
+  return { hosts, port }
+}
+
+/**
+ * Hosts that are one label below a `*.` and at the top of a `**.`.
+ * @param {Map<string, unknown>} ports
+ */
+function apexesIn(ports) {
+  const tops = [...ports.keys()].flatMap(hosts => (hosts.startsWith('**.') ? hosts.slice(3) : []))
+  return new Set(tops.filter(top => ports.has(top.replace(/^[^.]+/, '*'))))
 }
 
 /**
