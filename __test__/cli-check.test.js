@@ -278,6 +278,19 @@ describe('exit codes', LIMIT, () => {
       1,
       'mismatch'
     ],
+    [
+      'one machine of several, by its address',
+      () => ({ 'good.example': pins('good') }),
+      ['192.0.2.7', '--servername', 'good.example'],
+      0
+    ],
+    [
+      'another machine, with another key',
+      () => ({ 'good.example': [MISSING, BACKUP] }),
+      ['192.0.2.7', '--servername', 'good.example'],
+      1,
+      'mismatch'
+    ],
     ['a bare list, for a host', () => pins('good'), ['good.example'], 0],
     ['pins alone', () => ({ 'self.example': pins('self') }), ['--pin-only'], 0],
     [
@@ -324,6 +337,7 @@ describe('exit codes', LIMIT, () => {
     ],
     ['a CA that is none', ['one.json', '--ca', 'one.json'], /ca\[0\] holds no certificate/, /./],
     ['a CA beside --pin-only', ['one.json', '--ca', 'ca.pem', '--pin-only'], /--ca cannot count/, /one of them/],
+    ['a name for no host', ['one.json', '--servername', 'a.example'], /--servername needs the hosts/, /192\.0\.2\.7/],
     ['a proxy that is none', ['one.json', '--proxy', 'ftp://x'], /a proxy is an http:/, /./]
   ]
   for (const [name, args, message, hint] of WRONG) {

@@ -9,8 +9,8 @@ const { CliError, EXIT, explain } = require('../errors.js')
  * What is in force for a host, and what it showed.
  * @typedef {object} Examined
  * @property {string} label The host, and its port where that is not 443.
- * @property {string} host
- * @property {number | null} port Null where it was not named and nothing was reached.
+ * @property {string} host Where it is connected to; whom it is to be says `servername`, where that is given.
+ * @property {number | null} port Null where it was not named and is not known.
  * @property {string | null} pattern The entry that decides; null where there is none, or for a bare list.
  * @property {'match' | 'mismatch' | 'untrusted' | 'unlisted' | 'unreachable'} status Whether its pins match, whatever the
  *   entry's mode and expiry; `untrusted`: there is no path to compare them with.
@@ -32,11 +32,12 @@ const { CliError, EXIT, explain } = require('../errors.js')
 /**
  * @param {{ host: string, port: number | null, label: string }} target
  * @param {InstanceType<typeof PinSet>} pins
- * @param {{ trust?: 'ca' | 'pin-only', ca?: Buffer, [inspectOption: string]: unknown }} options
+ * @param {{ trust?: 'ca' | 'pin-only', ca?: Buffer, servername?: string, [inspectOption: string]: unknown }} options
  * @returns {Promise<Examined>}
  */
 async function examine({ host, port, label }, pins, { trust = 'ca', ...options }) {
   const name = host.includes(':') ? `[${host}]` : host
+  const identity = String(options.servername ?? host)
   /** @type {any} */
   let seen
   try {
@@ -44,10 +45,12 @@ async function examine({ host, port, label }, pins, { trust = 'ca', ...options }
   } catch (error) {
     // Anything else is about the options, and the same for every host.
     if (explain(error).exit !== EXIT.NETWORK) throw error
-    const entry = port === null ? null : pins.match(host, port)
-    return { ...described({ host, port, label, entry }), status: 'unreachable', error: told(error) }
+    const failed = /** @type {any} */ (error)
+    const tried = port ?? (failed.phase === 'proxy' ? null : failed.port)
+    const entry = tried === null ? null : pins.match(identity, tried)
+    return { ...described({ host, port: tried, label, entry }), status: 'unreachable', error: told(error) }
   }
-  const entry = pins.match(host, seen.port)
+  const entry = pins.match(identity, seen.port)
   const [leaf] = seen.chain
   const chain = seen.chain.flatMap((/** @type {any} */ certificate) => certificate.pem ?? [])
   /** @param {InstanceType<typeof PinSet>} policy */
@@ -55,7 +58,7 @@ async function examine({ host, port, label }, pins, { trust = 'ca', ...options }
     // Without its first certificate a chain is another server's.
     if (!leaf?.pem) throw seen.untrusted ?? unreadable()
     const ca = trust === 'ca' && options.ca ? { ca: options.ca } : {}
-    return policy.check(host, chain, { port: seen.port, trust, ...ca })
+    return policy.check(identity, chain, { port: seen.port, trust, ...ca })
   }
   const decided = outcome(() => verify(pins))
   // The pins alone: an entry that has expired, or only reports, may still be right.

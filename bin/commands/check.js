@@ -32,6 +32,7 @@ server has.
   --pin-only           the pins are the only trust, as for clients with trust: 'pin-only'
   --proxy URL          as the client's option of that name; env for the one in the environment
   --starttls PROTOCOL  what is spoken before TLS
+  --servername NAME    expects this name instead of the host's: to check one machine of several behind it
 
 Findings: a mismatch (in an entry with "mode": "report" too), a server that is not trusted, an expiry that has come or
 comes within --days, a host that was named and has no entry. Warnings: what lint tells, entries that only report, patterns
@@ -50,7 +51,8 @@ const options = /** @type {const} */ ({
   ca: { type: 'string' },
   'pin-only': { type: 'boolean' },
   proxy: { type: 'string' },
-  starttls: { type: 'string' }
+  starttls: { type: 'string' },
+  servername: { type: 'string' }
 })
 
 const FORMATS = ['table', 'json', 'junit', 'prometheus']
@@ -63,6 +65,10 @@ async function run({ args: [file, ...only], options: given, ui }) {
   const format = formatOf(given)
   const days = numberOf(given.days, '--days', 30, 36_500)
   const inspect = inspectOptions(given)
+  if (given.servername !== undefined && only.length === 0) {
+    const hint = 'tls-pinning check policy.json 192.0.2.7 --servername api.example.com'
+    throw usageError('--servername needs the hosts that are to have this name', hint)
+  }
   const now = Date.now()
   if (now < WRITTEN) {
     const hint = 'set the clock, by NTP for example: whether anything has expired cannot be told without it'
@@ -73,7 +79,7 @@ async function run({ args: [file, ...only], options: given, ui }) {
   const checked = await checkPolicy(pins, { only, more: given.host ?? [], when: { now, days }, inspect }, (done, all) =>
     ui.progress(`checking ${all} hosts: ${done} done`)
   )
-  const report = { policy: file === '-' ? '-' : file, time: new Date(now), days, ...checked }
+  const report = { policy: file, time: new Date(now), days, ...checked }
   const isStrict = Boolean(given.strict)
   if (format === 'json') ui.isJson = true
   if (format === 'junit') ui.write(junit(report, isStrict))
@@ -108,7 +114,7 @@ function numberOf(text, name, otherwise, most) {
 }
 
 /** @param {Record<string, any>} given */
-function inspectOptions({ timeout, ca, proxy, starttls, 'pin-only': pinOnly }) {
+function inspectOptions({ timeout, ca, proxy, starttls, servername, 'pin-only': pinOnly }) {
   if (pinOnly && ca !== undefined) {
     throw usageError('--pin-only makes the pins the only trust, so that --ca cannot count', 'give one of them')
   }
@@ -119,7 +125,8 @@ function inspectOptions({ timeout, ca, proxy, starttls, 'pin-only': pinOnly }) {
     ...(pinOnly && { trust: /** @type {const} */ ('pin-only') }),
     ...(ca !== undefined && { ca: Buffer.from(readText(ca)) }),
     ...(proxy !== undefined && { proxy }),
-    ...(starttls !== undefined && { starttls })
+    ...(starttls !== undefined && { starttls }),
+    ...(servername !== undefined && { servername })
   }
 }
 
