@@ -37,6 +37,7 @@ const PRINTS = {
     /^200\n200\n200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
+  'docs/cli.md': [],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
@@ -44,6 +45,8 @@ const PRINTS = {
 const ELSEWHERE = [
   { begins: 'npm install && npm run build', why: 'what `npm test` itself has done' },
   { begins: 'npm start', why: 'run by the continuous integration' },
+  { begins: '# check-pins.sh', why: 'cli-recipes.test.js' },
+  { begins: '# pin-metrics.sh', why: 'cli-recipes.test.js' },
   { begins: '# from a private key or a certificate', why: 'external/openssl.test.js' }
 ]
 

@@ -63,6 +63,7 @@ const WRITTEN = Date.UTC(2025, 0, 1)
 async function run({ args: [file, ...only], options: given, ui }) {
   if (file === undefined) throw usageError('no policy is given', 'tls-pinning check policy.json')
   const format = formatOf(given)
+  ui.isJson = format === 'json'
   const days = numberOf(given.days, '--days', 30, 36_500)
   const inspect = inspectOptions(given)
   if (given.servername !== undefined && only.length === 0) {
@@ -81,7 +82,6 @@ async function run({ args: [file, ...only], options: given, ui }) {
   )
   const report = { policy: file, time: new Date(now), days, ...checked }
   const isStrict = Boolean(given.strict)
-  if (format === 'json') ui.isJson = true
   if (format === 'junit') ui.write(junit(report, isStrict))
   else if (format === 'prometheus') ui.write(prometheus(report))
   else ui.result(report, () => text(report, nameOf(file), isStrict, ui.style.bind(ui)))
