@@ -38,6 +38,7 @@ before(async () => {
   certs.soon = await make('soon', { notAfter: daysFromNow(10.5) })
   certs.over = await make('over', { notBefore: daysFromNow(-9), notAfter: daysFromNow(-2.5) })
   certs.self = await make('self', { issuer: undefined, selfSigned: true })
+  certs.twin = await make('twin', { keyPair: issuer.keyPair })
   certs.evil = await make('evil', { subject: (await ca({ name: EVIL })).subject })
   const sni = Object.fromEntries(
     Object.entries(certs).map(([name, cert]) => [`${name}.example`, { ...cert, chain: [issuer] }])
@@ -456,6 +457,39 @@ describe('JSON', LIMIT, () => {
   })
 })
 
+describe('what is behind a match', LIMIT, () => {
+  it('a key that the server and its issuer share counts where the entry looks for it', async () => {
+    for (const [role, position] of /** @type {const} */ ([
+      ['ca', 1],
+      ['leaf', 0],
+      ['pins', 0]
+    ])) {
+      const file = write('twin.json', { 'twin.example': { [role]: [issuer.pin, BACKUP] } })
+      const [host] = JSON.parse((await check(file, '--json')).stdout).hosts
+      assert.deepEqual([host.status, host.matched.position], ['match', position], role)
+    }
+  })
+
+  it('a handshake that is broken off after the certificates is none, and a mismatch is one all the same', async t => {
+    const strict = await httpsServer({ cert: certs.good, chain: [issuer], ca: [root], maxVersion: 'TLSv1.2' })
+    t.after(() => strict.close())
+    const host = `good.example:${strict.port}`
+    const through = await connectProxy({ to: strict.port })
+    t.after(() => through.close())
+    for (const [pin, status, exit] of /** @type {const} */ ([
+      [certs.good.pin, 'unreachable', 3],
+      [MISSING, 'mismatch', 1]
+    ])) {
+      const args = ['check', write('strict.json', { [host]: [pin, BACKUP] }), '--ca', 'ca.pem', '--proxy', through.url]
+      const outcome = await cli([...args, '--json'], { cwd: FOLDER })
+      const [seen] = JSON.parse(outcome.stdout).hosts
+      assert.deepEqual([outcome.status, seen.status, seen.accepted, seen.matched], [exit, status, false, null])
+      assert.match(seen.error.code, status === 'mismatch' ? /^ERR_TLS_PIN_MISMATCH$/ : /^ERR_SSL_/)
+    }
+    assert.equal(strict.appBytes, 0)
+  })
+})
+
 describe('JUnit', LIMIT, () => {
   /** What an XML parser that is not ours reads. @param {string} xml @returns {any} */
   function parsed(xml) {
@@ -709,7 +743,7 @@ function write(name, content) {
 /** What differs from run to run, by name. @param {string} text */
 function masked(text) {
   let shown = text
-  for (const [name, cert] of Object.entries({ ...certs, issuer, root })) {
+  for (const [name, cert] of Object.entries({ issuer, root, ...certs })) {
     shown = shown.replaceAll(cert.pin, `<pin of ${name}>`).replaceAll(cert.certPin, `<certPin of ${name}>`)
   }
   return shown
