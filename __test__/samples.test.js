@@ -40,6 +40,7 @@ const PRINTS = {
     /^200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
+  'docs/cli.md': ['cli-recipes.test.js', 'cli-recipes.test.js'],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
