@@ -3,7 +3,7 @@
 
 const fs = require('node:fs')
 const { isatty } = require('node:tty')
-const { unwrap } = require('../../lib/errors.js')
+const { PinInvalidError, unwrap } = require('../../lib/errors.js')
 const binding = require('../../lib/native.js')
 const { CliError, EXIT, usageError } = require('../errors.js')
 
@@ -73,7 +73,7 @@ function run({ args, options, ui }) {
   const port = portOf(options.port, to)
   const text = read(args)
   /** @type {Converted} */
-  const converted = unwrap(binding.convertPolicy(text, { from, to, host, role, unlisted, port }))
+  const converted = convert(text, { from, to, host, role, unlisted, port })
   const isLooser = converted.losses.some(({ kind }) => kind === 'looser')
   const isWritten = converted.text !== null && (lossy || !isLooser)
   if (ui.isJson) {
@@ -94,6 +94,24 @@ function run({ args, options, ui }) {
         exit: EXIT.FINDING,
         hint: 'change the source, or give --lossy if it is meant'
       })
+}
+
+/**
+ * @param {string} text
+ * @param {import('../../binding.js').NativeConversion} conversion
+ */
+function convert(text, conversion) {
+  try {
+    return unwrap(binding.convertPolicy(text, conversion))
+  } catch (error) {
+    if (!(error instanceof PinInvalidError)) throw error
+    // The message ends with what to write instead.
+    throw new CliError(error.message, {
+      exit: EXIT.USAGE,
+      hint: 'tls-pinning convert --help shows examples',
+      code: error.code
+    })
+  }
 }
 
 /**

@@ -49,7 +49,9 @@ pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invali
         }
     }
     let Reader { mut listing, unpinned, .. } = reader;
-    unpinned.iter().for_each(|pattern| listing.note_unpinned(pattern));
+    for pattern in &unpinned {
+        listing.note_unpinned(pattern);
+    }
     Ok(listing)
 }
 
@@ -75,8 +77,9 @@ impl Reader {
         if depth > xml::DEPTH {
             return Err(Invalid::new("it is nested too deeply", "check the file"));
         }
-        let named = |name| xml::elements(node).filter(move |child| child.tag_name().name() == name);
-        let mut sets = named("pin-set");
+        let children =
+            |name| xml::elements(node).filter(move |child| child.tag_name().name() == name);
+        let mut sets = children("pin-set");
         let own = match (sets.next(), sets.next()) {
             (None, _) => None,
             (Some(set), None) => Some(PinSet::read(set)?),
@@ -89,11 +92,11 @@ impl Reader {
         };
         let pins = own.as_ref().or(inherited);
         let mut names = Vec::new();
-        for domain in named("domain") {
+        for domain in children("domain") {
             names.push(self.domain(domain, pins)?);
         }
         self.anchors(node, &names.first().map(place).unwrap_or_default());
-        named("domain-config").try_for_each(|nested| self.config(nested, pins, depth + 1))
+        children("domain-config").try_for_each(|nested| self.config(nested, pins, depth + 1))
     }
 
     fn domain(&mut self, node: Node<'_, '_>, pins: Option<&PinSet>) -> Result<Pattern, Invalid> {
@@ -109,7 +112,7 @@ impl Reader {
         let includes = flag(node, "includeSubdomains")?;
         match pins.filter(|pins| !pins.rules.is_empty()) {
             Some(pins) if includes => {
-                self.listing.entries.push(pins.entry(subtree(pattern.clone())?))
+                self.listing.entries.push(pins.entry(subtree(pattern.clone())?));
             }
             Some(pins) => self.listing.entries.push(pins.entry(pattern.clone())),
             None => self.unpinned.push(pattern.clone()),

@@ -62,21 +62,18 @@ pub(super) fn unusable(entry: &Entry, to: Format) -> Option<Loss> {
 }
 
 fn fit_pattern(pattern: &Pattern, to: Format) -> Option<Pattern> {
-    let kind = pattern.kind.clone();
-    match (to, &kind) {
-        (Format::Curl, _) => Some(pattern.clone()),
-        (Format::Tlsa, Kind::Exact(Host::Dns(_))) => Some(pattern.clone()),
-        (Format::Tlsa, _) => None,
-        (Format::OkHttp | Format::OkHttpJava, _) => Some(Pattern { kind, port: None }),
-        (Format::Android, Kind::Exact(Host::Ip(IpAddr::V4(_)))) => {
-            Some(Pattern { kind, port: None })
+    use Format::{Android, Apple, Curl, Hpkp, Tlsa, TrustKit, TrustKitJson};
+    let kind = match (to, &pattern.kind) {
+        (Curl, _) | (Tlsa, Kind::Exact(Host::Dns(_))) => return Some(pattern.clone()),
+        (Tlsa, _)
+        | (Android, Kind::Exact(Host::Ip(IpAddr::V6(_))))
+        | (TrustKit | TrustKitJson | Apple | Hpkp, Kind::Exact(Host::Ip(_))) => return None,
+        (Android | TrustKit | TrustKitJson | Apple | Hpkp, Kind::OneLabel(name)) => {
+            Kind::Subtree(name.clone())
         }
-        (_, Kind::Exact(Host::Ip(_))) => None,
-        (_, Kind::Exact(_) | Kind::Subtree(_)) => Some(Pattern { kind, port: None }),
-        (_, Kind::OneLabel(name)) => {
-            Some(Pattern { kind: Kind::Subtree(name.clone()), port: None })
-        }
-    }
+        (_, kind) => kind.clone(),
+    };
+    Some(Pattern { kind, port: None })
 }
 
 fn fit_rules(rules: &[Rule], to: Format) -> Vec<Rule> {

@@ -50,11 +50,13 @@ pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invali
                 entry.pattern = Some(Pattern { kind: Kind::Subtree(apex.clone()), port: None });
             }
             ("report-uri", Some(uri)) => {
-                let message = format!("where failures are reported to is not in a policy: {uri}");
+                let message =
+                    format!("where failures are reported to is not in a policy: {}", quoted(&uri));
                 listing.note(&place(host), message);
             }
             (other, _) => {
-                listing.note(&place(host), format!("the directive {} means nothing", quoted(other)))
+                listing
+                    .note(&place(host), format!("the directive {} means nothing", quoted(other)));
             }
         }
         seen.push(name);

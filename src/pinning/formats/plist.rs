@@ -106,7 +106,9 @@ fn write_value(value: &Value, depth: usize, text: &mut String) {
         }
         Value::Array(items) => {
             let _ = writeln!(text, "{indent}<array>");
-            items.iter().for_each(|item| write_value(item, depth + 1, text));
+            for item in items {
+                write_value(item, depth + 1, text);
+            }
             writeln!(text, "{indent}</array>")
         }
         Value::Bool(flag) => writeln!(text, "{indent}<{flag}/>"),

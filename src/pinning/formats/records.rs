@@ -18,39 +18,58 @@ use super::missing_host;
 pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invalid> {
     let mut listing = Listing::default();
     let mut found: Vec<(Pattern, Vec<Rule>)> = Vec::new();
-    let (mut origin, mut owner) = (None, None);
-    for Line { words, is_continued, number } in lines(text)? {
-        if words.first().is_some_and(|word| word.eq_ignore_ascii_case("$ORIGIN")) {
-            origin = words.get(1).cloned();
-            continue;
-        }
-        if !is_continued {
-            owner = words.first().cloned();
-        }
-        let Some(at) = words.iter().position(|word| word.eq_ignore_ascii_case("TLSA")) else {
-            continue;
-        };
-        let data = words.get(at + 1..).unwrap_or_default().join(" ");
-        let read = || -> Result<Option<(Pattern, Rule)>, Invalid> {
-            let owner = owner.as_deref().filter(|_| at > 0 || is_continued).unwrap_or_default();
-            let Some(pattern) = pattern(owner, origin.as_deref(), host)? else { return Ok(None) };
-            let rule = tlsa::parse(&format!("TLSA {data}")).transpose()?;
-            Ok(rule.map(|rule| (pattern, rule)))
-        };
-        match read().map_err(|error| error.at(format!("line {number}")))? {
-            Some((pattern, rule)) => match found.iter_mut().find(|(other, _)| *other == pattern) {
-                Some((_, rules)) => rules.push(rule),
-                None => found.push((pattern, vec![rule])),
-            },
-            None => {
-                let owner = owner.as_deref().unwrap_or_default();
-                listing.note("", format!("{} is not for TCP and is left out", quoted(owner)));
+    let (mut origin, mut owner) = (None, String::new());
+    for line in lines(text)? {
+        let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [directive, name, ..] if directive.eq_ignore_ascii_case("$ORIGIN") => {
+                origin = Some((*name).to_owned());
             }
+            [first, ..] if !line.is_continued && !is_tlsa(first) => (*first).clone_into(&mut owner),
+            _ => {}
+        }
+        let Some(data) = data(&words, line.is_continued) else { continue };
+        // A record alone, as it stands in a policy, has no owner.
+        let owner = if words.first().is_some_and(|word| is_tlsa(word)) && !line.is_continued {
+            ""
+        } else {
+            owner.as_str()
+        };
+        let at = |error: Invalid| error.at(format!("line {}", line.number));
+        let Some(pattern) = pattern(owner, origin.as_deref(), host).map_err(at)? else {
+            listing.note("", format!("{} is not for TCP and is left out", quoted(owner)));
+            continue;
+        };
+        let record = format!("TLSA {}", data.join(" "));
+        let Some(rule) = tlsa::parse(&record).transpose().map_err(at)? else { continue };
+        match found.iter_mut().find(|(other, _)| *other == pattern) {
+            Some((_, rules)) => rules.push(rule),
+            None => found.push((pattern, vec![rule])),
         }
     }
     listing.entries =
         found.into_iter().map(|(pattern, rules)| listing::entry(pattern, rules)).collect();
     Ok(listing)
+}
+
+fn is_tlsa(word: &str) -> bool {
+    word.eq_ignore_ascii_case("TLSA")
+}
+
+/// What follows the type, which stands behind the owner, TTL and class, if it is TLSA.
+fn data<'a>(words: &'a [&'a str], is_continued: bool) -> Option<&'a [&'a str]> {
+    let has_owner = !is_continued && !words.first().is_some_and(|word| is_tlsa(word));
+    let mut rest = words.get(usize::from(has_owner)..)?;
+    while let [word, after @ ..] = rest {
+        if is_tlsa(word) {
+            return Some(after);
+        }
+        if !word.eq_ignore_ascii_case("IN") && !word.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        rest = after;
+    }
+    None
 }
 
 /// The host and port in an owner's name; `None` for other protocols than TCP.
@@ -71,14 +90,12 @@ fn pattern(
     ) else {
         return match host {
             Some(host) if owner.is_empty() => Ok(Some(host.clone())),
-            _ => Err(Invalid::new(
-                format!("{} is not the owner of a TLSA record", quoted(owner)),
-                "write `_443._tcp.example.com.`",
-            )),
+            _ => Err(not_an_owner(owner)),
         };
     };
     if !protocol.eq_ignore_ascii_case("_tcp") {
-        return Ok(None);
+        let other = protocol.starts_with('_').then_some(None);
+        return other.ok_or_else(|| not_an_owner(owner));
     }
     let base = match name {
         "" => host.cloned().ok_or_else(|| missing_host(&quoted(owner)))?,
@@ -92,6 +109,13 @@ fn pattern(
     };
     let text = if port == "*" { base.to_string() } else { format!("{base}:{port}") };
     Pattern::parse(&text).map(Some)
+}
+
+fn not_an_owner(owner: &str) -> Invalid {
+    Invalid::new(
+        format!("{} is not the owner of a TLSA record", quoted(owner)),
+        "write `_443._tcp.example.com.`",
+    )
 }
 
 struct Line {

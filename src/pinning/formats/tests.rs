@@ -1,1 +1,983 @@
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::pinning::{Algorithm, Host, Pin};
+
+/// The pin of a key; different names give different pins.
+fn pin(name: &str) -> String {
+    Pin::of_spki(Algorithm::Sha256, name.as_bytes()).to_string()
+}
+
+fn base64(name: &str) -> String {
+    pin(name).split_off("sha256/".len())
+}
+
+fn request(from: Option<Format>, to: Format, host: Option<&str>) -> Request<'_> {
+    Request { from, to, host, role: None, unlisted: None, port: None }
+}
+
+fn converted(text: &str, request: &Request<'_>) -> Conversion {
+    convert(text, request).unwrap_or_else(|error| panic!("{text}\n{error}"))
+}
+
+/// A text in another format as a policy, and the losses.
+fn read(text: &str, from: Format, host: Option<&str>) -> (Policy, Vec<Loss>) {
+    let Conversion { text: policy, losses, .. } =
+        converted(text, &request(Some(from), Format::Policy, host));
+    let policy = policy.unwrap_or_else(|| panic!("nothing of {text}"));
+    (Policy::from_json(&policy).unwrap(), losses)
+}
+
+/// `hosts` with unlisted hosts allowed, as most formats have it.
+fn policy(hosts: &str) -> String {
+    format!(r#"{{"unlisted": "allow", "hosts": {{{hosts}}}}}"#)
+}
+
+#[test]
+fn what_a_format_cannot_say_is_told_and_which_way_it_errs() {
+    use Format::{Android, Apple, Curl, Hpkp, OkHttp, Tlsa, TrustKit};
+    let (a, b, c) = (pin("a"), pin("b"), pin("c"));
+    let (sha512, cert) =
+        (format!("spki:sha512:{}", "1".repeat(128)), format!("cert:sha256:{}", "2".repeat(64)));
+    let any = format!(r#"["{a}", "{b}"]"#);
+    let lists = [OkHttp, TrustKit, Android];
+    let (looser, note) = (true, false);
+    // Each row: the hosts, the formats, and one loss of those that there must be.
+    let rows: Vec<(String, Vec<Format>, bool, &str)> = vec![
+        (
+            format!(r#""h.test": ["{a}", "{b}", "{sha512}"]"#),
+            vec![OkHttp, TrustKit, Android, Hpkp, Curl],
+            note,
+            "would not accept spki:sha512:",
+        ),
+        (
+            format!(r#""h.test": ["{a}", "{b}", "{cert}"]"#),
+            vec![OkHttp, TrustKit, Android, Hpkp, Curl],
+            note,
+            "would not accept cert:sha256:",
+        ),
+        (
+            format!(r#""h.test": {any}, "i.test": "{cert}""#),
+            lists.to_vec(),
+            looser,
+            "would not pin it",
+        ),
+        (
+            format!(r#""h.test": {{"leaf": {any}}}"#),
+            vec![OkHttp, TrustKit, Android, Hpkp],
+            looser,
+            "as the key of an issuer too",
+        ),
+        (
+            format!(r#""h.test": {{"ca": {any}}}"#),
+            vec![OkHttp, TrustKit, Android, Hpkp],
+            looser,
+            "as the server's own key too",
+        ),
+        (format!(r#""h.test": {any}"#), vec![Curl], note, "would not accept sha256/"),
+        (
+            format!(r#""h.test": {{"leaf": "{a}", "ca": "{b}"}}"#),
+            vec![Apple, Curl],
+            note,
+            "would not accept sha256/",
+        ),
+        (
+            format!(r#""*.h.test": {any}"#),
+            vec![TrustKit, Android, Hpkp],
+            note,
+            "would pin h.test and names further below h.test too",
+        ),
+        (format!(r#""*.h.test": {{"leaf": {any}}}"#), vec![Apple], note, "would pin h.test too"),
+        (
+            format!(r#""**.h.test": {{"ca": {any}}}"#),
+            vec![Apple],
+            looser,
+            "would not pin names further below h.test",
+        ),
+        (format!(r#""*.h.test": {any}, "k.test": {any}"#), vec![Tlsa], looser, "would not pin it"),
+        (format!(r#""**.h.test": {any}, "k.test": {any}"#), vec![Tlsa], looser, "would not pin it"),
+        (
+            format!(r#""*.h.test": {any}, "h.test": ["{a}", "{c}"]"#),
+            vec![TrustKit, Android],
+            looser,
+            "would accept sha256/",
+        ),
+        (
+            format!(r#""**.h.test": {any}, "h.test": ["{a}", "{c}"]"#),
+            vec![TrustKit, Android],
+            looser,
+            "would accept sha256/",
+        ),
+        (
+            format!(r#""**.h.test": {any}, "i.h.test": ["{a}", "{c}"]"#),
+            vec![OkHttp],
+            looser,
+            "would accept sha256/",
+        ),
+        (
+            format!(r#""h.test:8443": {any}"#),
+            vec![OkHttp, TrustKit, Android, Hpkp],
+            note,
+            "would pin h.test on other ports too",
+        ),
+        (
+            format!(r#""h.test:8443": {any}, "h.test": ["{a}", "{c}"]"#),
+            lists.to_vec(),
+            looser,
+            "would accept sha256/",
+        ),
+        (
+            format!(r#""192.0.2.7": {any}, "k.test": {any}"#),
+            vec![TrustKit, Tlsa],
+            looser,
+            "would not pin it",
+        ),
+        (
+            format!(r#""192.0.2.7": {{"ca": {any}}}, "k.test": {{"ca": {any}}}"#),
+            vec![Apple],
+            looser,
+            "would not pin it",
+        ),
+        (
+            format!(r#""[2001:db8::1]": {any}, "k.test": {any}"#),
+            vec![TrustKit, Android, Tlsa],
+            looser,
+            "would not pin it",
+        ),
+        (
+            format!(r#""h.test": {{"pins": {any}, "expires": "2027-03-01T00:00:00Z"}}"#),
+            vec![OkHttp, TrustKit, Android, Hpkp, Tlsa],
+            looser,
+            "instead of refusing it, after 2027-03-01T00:00:00Z",
+        ),
+        (
+            format!(r#""h.test": {{"leaf": {any}, "expires": "2027-03-01T00:00:00Z"}}"#),
+            vec![Apple, Curl],
+            looser,
+            "instead of refusing it",
+        ),
+        (
+            format!(
+                r#""h.test": {{"pins": {any}, "expires": "2027-03-01T00:00:00Z", "onExpiry": "allow"}}"#
+            ),
+            vec![OkHttp, Hpkp, Tlsa],
+            note,
+            "would hold beyond 2027-03-01T00:00:00Z",
+        ),
+        (
+            format!(
+                r#""h.test": {{"leaf": {any}, "expires": "2027-03-01T00:00:00Z", "onExpiry": "allow"}}"#
+            ),
+            vec![Apple, Curl],
+            note,
+            "would hold beyond",
+        ),
+        (
+            format!(
+                r#""h.test": {{"pins": {any}, "expires": "2027-03-01T00:00:01Z", "onExpiry": "allow"}}"#
+            ),
+            vec![TrustKit, Android],
+            note,
+            "until 2027-03-02T00:00:00Z instead of 2027-03-01T00:00:01Z",
+        ),
+        (
+            format!(r#""h.test": {{"pins": {any}, "mode": "report"}}"#),
+            vec![OkHttp, Android, Tlsa],
+            note,
+            "would refuse a mismatch instead of reporting it",
+        ),
+        (
+            format!(r#""h.test": {{"leaf": {any}, "mode": "report"}}"#),
+            vec![Apple, Curl],
+            note,
+            "would refuse a mismatch",
+        ),
+        (format!(r#""h.test": "{a}""#), vec![TrustKit], looser, "fewer than two pins"),
+        (format!(r#""h.test": "{a}""#), vec![Hpkp], looser, "a header with one pin is ignored"),
+    ];
+    for (hosts, formats, is_looser, message) in rows {
+        for to in formats {
+            let losses = converted(&policy(&hosts), &request(None, to, None)).losses;
+            let found = losses
+                .iter()
+                .any(|loss| loss.looser == is_looser && loss.message.contains(message));
+            assert!(found, "{to}: {hosts}\n{losses:#?}");
+            assert!(
+                is_looser || losses.iter().all(|loss| !loss.looser),
+                "{to}: {hosts}\n{losses:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn other_hosts_are_told_of_unless_the_user_says_so() {
+    let denying = format!(r#"{{"hosts": {{"h.test": ["{}", "{}"]}}}}"#, pin("a"), pin("b"));
+    for (unlisted, expected) in [
+        (None, vec![true]),
+        (Some(Unlisted::Deny), vec![true]),
+        (Some(Unlisted::Report), vec![false]),
+        (Some(Unlisted::Allow), vec![]),
+    ] {
+        for to in [Format::OkHttp, Format::Android, Format::TrustKit] {
+            let request = Request { unlisted, ..request(None, to, None) };
+            let losses = converted(&denying, &request).losses;
+            let found: Vec<bool> = losses.iter().map(|loss| loss.looser).collect();
+            assert_eq!(found, expected, "{to} {unlisted:?} {losses:?}");
+        }
+    }
+    // What does not speak of other hosts makes a policy that refuses them.
+    let (policy, losses) = read(&format!("sha256//{}", base64("a")), Format::Curl, Some("h.test"));
+    assert_eq!((policy.unlisted, losses), (Unlisted::Deny, vec![]));
+}
+
+#[test]
+fn roles_that_apple_asks_for_can_be_given() {
+    let text = policy(&format!(r#""h.test": ["{}"]"#, pin("a")));
+    let error = convert(&text, &request(None, Format::Apple, None)).unwrap_err();
+    assert!(error.problem.contains("server's own or a CA's"), "{error}");
+    for (role, key) in [(Role::Leaf, "NSPinnedLeafIdentities"), (Role::Ca, "NSPinnedCAIdentities")]
+    {
+        let request = Request { role: Some(role), ..request(None, Format::Apple, None) };
+        let Conversion { text, losses, .. } = converted(&text, &request);
+        assert!(text.unwrap().contains(key));
+        assert_eq!(losses, vec![]);
+    }
+}
+
+#[test]
+fn records_can_be_for_one_port() {
+    let text = policy(&format!(r#""h.test": {{"leaf": "{}"}}"#, pin("a")));
+    let written = |port| {
+        let request = Request { port, ..request(None, Format::Tlsa, None) };
+        converted(&text, &request).text.unwrap()
+    };
+    assert!(written(None).starts_with("*._tcp.h.test. IN TLSA 3 1 1 "));
+    assert!(written(Some(443)).starts_with("_443._tcp.h.test. IN TLSA 3 1 1 "));
+}
+
+/// Policies of which many can be said in several formats: each is drawn with few of the features.
+fn policies() -> impl Strategy<Value = String> {
+    const NAMES: [&str; 4] = ["a.test", "x.a.test", "b.x.a.test", "c.test"];
+    let key = select(vec!["pins", "leaf", "ca", "mixed"]);
+    let features = subsequence(
+        vec!["port", "wildcard", "ip", "expires", "exact time", "deny", "report"],
+        0..3,
+    );
+    let hosts = prop::collection::vec(
+        (select(NAMES.to_vec()), 0..8_usize, subsequence(vec!["p", "q", "r"], 1..=3)),
+        1..4,
+    );
+    (key, features, hosts).prop_map(|(key, features, hosts)| {
+        let has = |feature| features.contains(&feature);
+        let mut entries: HashMap<String, String> = HashMap::new();
+        for (name, variant, pins) in hosts {
+            let pattern = match variant {
+                1 | 2 if has("wildcard") => format!("**.{name}"),
+                3 if has("wildcard") => format!("*.{name}"),
+                4 if has("port") => format!("{name}:8443"),
+                5 if has("ip") => "192.0.2.7".to_owned(),
+                6 if has("ip") => "[2001:db8::1]".to_owned(),
+                _ => name.to_owned(),
+            };
+            let key = if key == "mixed" { ["pins", "leaf", "ca"][variant % 3] } else { key };
+            let pins: Vec<String> = pins.iter().map(|name| format!("{:?}", pin(name))).collect();
+            let mut entry = format!(r#""{key}": [{}]"#, pins.join(", "));
+            if has("expires") {
+                let time = if has("exact time") { "10:20:30" } else { "00:00:00" };
+                entry += &format!(r#", "expires": "2027-03-0{}T{time}Z""#, variant % 2 + 1);
+                entry +=
+                    &format!(r#", "onExpiry": "{}""#, if has("deny") { "deny" } else { "allow" });
+            }
+            if has("report") && variant % 2 == 0 {
+                entry += r#", "mode": "report""#;
+            }
+            entries.insert(pattern, format!("{{{entry}}}"));
+        }
+        let hosts: Vec<String> =
+            entries.iter().map(|(pattern, entry)| format!("{pattern:?}: {entry}")).collect();
+        policy(&hosts.join(", "))
+    })
+}
+
+/// Two policies that decide alike, whatever they say of other hosts.
+fn assert_alike(one: &str, other: &str, context: &str) {
+    let of = |text| Listing { unlisted: None, ..Format::Policy.read(text, None).unwrap() };
+    for (one, other) in [(of(one), of(other)), (of(other), of(one))] {
+        assert_eq!(compare::losses(&one, &other, Format::Policy), vec![], "{context}");
+    }
+}
+
+/// A policy in another format, where that loses nothing.
+fn without_loss(text: &str, to: Format, host: Option<&str>) -> Option<String> {
+    let Conversion { text, losses, .. } =
+        convert(text, &request(Some(Format::Policy), to, host)).ok()?;
+    text.filter(|_| losses.is_empty())
+}
+
+#[test]
+fn every_pair_of_formats_round_trips_what_both_can_say() {
+    // These bind pins to no position, and those to one: nothing can be said in both.
+    let anywhere = [
+        Format::OkHttp,
+        Format::OkHttpJava,
+        Format::TrustKit,
+        Format::TrustKitJson,
+        Format::Android,
+        Format::Hpkp,
+    ];
+    let at_one = [Format::Curl, Format::Apple];
+    let mut runner = TestRunner::deterministic();
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+    for _ in 0..1500 {
+        let source = policies().new_tree(&mut runner).unwrap().current();
+        let entries = Policy::from_json(&source).unwrap();
+        // A format of one host is given the only one there is.
+        let host = match entries.entries() {
+            [only] => only.pattern().map(ToString::to_string),
+            _ => None,
+        };
+        let texts: Vec<_> = FORMATS
+            .iter()
+            .filter_map(|(name, format)| {
+                Some((*name, *format, without_loss(&source, *format, None)?))
+            })
+            .collect();
+        for (from_name, from, text) in &texts {
+            for (to_name, to, _) in &texts {
+                let (from, to) = (*from, *to);
+                let context = format!("{source}\n{from_name} to {to_name}\n{text}");
+                let named =
+                    host.as_deref().filter(|_| from.is_of_one_host() || to.is_of_one_host());
+                let there = convert(text, &request(Some(from), to, named))
+                    .unwrap_or_else(|error| panic!("{context}: {error}"));
+                let losses: Vec<_> = there
+                    .losses
+                    .iter()
+                    .filter(|loss| !loss.message.starts_with("max-age"))
+                    .collect();
+                assert!(losses.is_empty(), "{context}: {losses:?}");
+                let there = there.text.unwrap();
+                let back = convert(&there, &request(Some(to), Format::Policy, named));
+                let back = back.unwrap_or_else(|error| panic!("{context}: {there}: {error}"));
+                assert_alike(&source, &back.text.unwrap(), &context);
+                *counts.entry((*from_name, *to_name)).or_default() += 1;
+            }
+        }
+    }
+    for (from_name, from) in FORMATS {
+        for (to_name, to) in FORMATS {
+            let count = counts.get(&(from_name, to_name)).copied().unwrap_or_default();
+            let is_apart = |a: &Format, b: &Format| anywhere.contains(a) && at_one.contains(b);
+            if is_apart(&from, &to) || is_apart(&to, &from) {
+                assert_eq!(count, 0, "{from_name} to {to_name}");
+            } else {
+                assert!(count >= 20, "{from_name} to {to_name}: {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_is_never_found_where_the_same_is_written_again() {
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..300 {
+        let source = policies().new_tree(&mut runner).unwrap().current();
+        for (name, to) in FORMATS {
+            let host = to.is_of_one_host().then_some("a.test");
+            let lossy =
+                convert(&source, &Request { role: Some(Role::Leaf), ..request(None, to, host) });
+            let Ok(Conversion { text: Some(text), .. }) = lossy else { continue };
+            let host = host.or(Some("ignored.test")).filter(|_| to.is_of_one_host());
+            let again = converted(&text, &request(Some(to), to, host));
+            let losses: Vec<_> = again
+                .losses
+                .iter()
+                .filter(|loss| {
+                    !loss.message.starts_with("max-age") && !loss.message.contains("pin")
+                })
+                .collect();
+            assert!(losses.is_empty(), "{name}: {source}\n{text}\n{losses:?}");
+            // Where all that matches counts, reading adds it; then nothing changes any more.
+            let again = again.text.unwrap();
+            let last = converted(&again, &request(Some(to), to, host)).text;
+            assert_eq!(last.as_deref(), Some(again.as_str()), "{name}: {source}");
+        }
+    }
+}
+
+/// `Pin.matchesHostname` of `OkHttp`, on text.
+fn okhttp_matches(pattern: &str, host: &str) -> bool {
+    if let Some(suffix) = pattern.strip_prefix("**.") {
+        return host
+            .strip_suffix(suffix)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    }
+    match pattern.strip_prefix('*') {
+        Some(suffix) => {
+            host.strip_suffix(suffix).is_some_and(|label| !label.is_empty() && !label.contains('.'))
+        }
+        None => host == pattern,
+    }
+}
+
+#[test]
+fn a_host_has_the_pins_that_okhttp_finds_for_it() {
+    const PATTERNS: [&str; 9] = [
+        "a.test",
+        "*.a.test",
+        "**.a.test",
+        "x.a.test",
+        "*.x.a.test",
+        "**.x.a.test",
+        "**.b.x.a.test",
+        "**.test",
+        "192.0.2.7",
+    ];
+    const HOSTS: [&str; 9] = [
+        "a.test",
+        "x.a.test",
+        "b.x.a.test",
+        "y.a.test",
+        "y.x.a.test",
+        "c.b.x.a.test",
+        "z.y.x.a.test",
+        "test",
+        "192.0.2.7",
+    ];
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..500 {
+        let patterns =
+            subsequence(PATTERNS.to_vec(), 1..=6).new_tree(&mut runner).unwrap().current();
+        let calls: Vec<String> = patterns
+            .iter()
+            .map(|pattern| format!(".add({pattern:?}, {:?})", pin(pattern)))
+            .collect();
+        let (policy, losses) = read(&calls.join("\n"), Format::OkHttp, None);
+        assert_eq!(losses, vec![]);
+        for host in HOSTS {
+            let mut expected: Vec<String> = patterns
+                .iter()
+                .filter(|pattern| okhttp_matches(pattern, host))
+                .map(|pattern| pin(pattern))
+                .collect();
+            let entry = policy.entry(&Host::parse(host).unwrap(), 443);
+            let mut found: Vec<String> = entry.map_or_else(Vec::new, |entry| {
+                entry.rules().iter().map(ToString::to_string).collect()
+            });
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{patterns:?} {host}");
+        }
+    }
+}
+
+#[test]
+fn okhttp_is_read_in_kotlin_and_java() {
+    let (a, b) = (pin("a"), pin("b"));
+    let expected = Policy::from_json(&policy(&format!(r#""**.h.test": ["{a}", "{b}"]"#))).unwrap();
+    for code in [
+        format!(".add(\"**.h.test\", \"{a}\", \"{b}\")"),
+        format!(".add(\"**.h.test\", \"{a}\")\n.add(\"**.H.test\", \"{b}\")"),
+        format!(
+            "/* .add(\"x.test\", \"{a}\") */ // .add(\"y.test\", \"{a}\")\nadd(\"**.h.test\", \"{a}\",\n \"{b}\",)"
+        ),
+        format!(
+            "list.add(other);\nString s = \"\\\"\" + '\"';\nCertificatePinner p = new CertificatePinner.Builder()\n\
+             .add(\"**.h.test\", \"{a}\", \"{b}\").build();\nlist.add(\"x\", \"y\");"
+        ),
+        format!(
+            "val p = CertificatePinner.Builder().apply {{ add(\"**.h.test\", \"{a}\", \"\"\"{b}\"\"\") }}.build()"
+        ),
+    ] {
+        assert_eq!(read(&code, Format::OkHttp, None).0, expected, "{code}");
+    }
+    for (code, problem) in [
+        (String::new(), "no pins"),
+        (".build()".to_owned(), "no pins"),
+        (format!(".add(HOST, \"{a}\")"), "not a string"),
+        (".add(\"h.test\", PIN)".to_owned(), "not a string"),
+        (format!(".add(\"$h.test\", \"{a}\")"), "not a string"),
+        (format!(".add(\"h.\" + \"test\", \"{a}\")"), "not a string"),
+        (format!(".add(\"h.test\", \"{a}\""), "not a string"),
+        (format!(".add(\"h.test\" \"{a}\")"), "not a string"),
+        (".add(\"h.test\")".to_owned(), "no pins"),
+        (".add(\"h.test\", \"sha1/AAAAAAAAAAAAAAAAAAAAAAAAAAA=\")".to_owned(), "broken"),
+        (format!(".add(\"h.test\", \"{}\")", base64("a")), "begin with"),
+        (format!(".add(\"h.test:443\", \"{a}\")"), "no port"),
+        (format!(".add(\"*.*.test\", \"{a}\")"), "wildcard"),
+        (
+            format!(
+                "CertificatePinner.Builder().add(\"h.test\", \"{a}\").build() CertificatePinner.Builder()"
+            ),
+            "more than one",
+        ),
+        ("\"".to_owned(), "does not end"),
+        ("/*".to_owned(), "does not end"),
+    ] {
+        let error =
+            convert(&code, &request(Some(Format::OkHttp), Format::Policy, None)).expect_err(&code);
+        assert!(error.problem.contains(problem), "{code}: {error}");
+    }
+}
+
+fn assert_read(text: &str, from: Format, hosts: &str, notes: &[&str]) {
+    let (found, losses) = read(text, from, Some("h.test"));
+    let expected = Policy::from_json(&policy(hosts)).unwrap();
+    assert_eq!(found.to_json()["hosts"], expected.to_json()["hosts"], "{text}");
+    let losses: Vec<&str> = losses.iter().map(|loss| loss.message.as_str()).collect();
+    assert_eq!(losses.len(), notes.len(), "{text}\n{losses:?}");
+    for (loss, note) in losses.iter().zip(notes) {
+        assert!(loss.contains(note), "{text}\n{losses:?}");
+    }
+}
+
+#[test]
+fn android_inherits_and_the_most_specific_domain_decides() {
+    let pins = |names: &[&str]| -> String {
+        names
+            .iter()
+            .map(|name| format!("<pin digest=\"SHA-256\"> {} </pin>", base64(name)))
+            .collect()
+    };
+    let (a, b, ab) = (pin("a"), pin("b"), pins(&["a", "b"]));
+    let text = format!(
+        "<?xml version=\"1.0\"?>\n<network-security-config>
+           <base-config cleartextTrafficPermitted=\"false\"><trust-anchors><certificates src=\"system\"/></trust-anchors></base-config>
+           <!-- a comment -->
+           <domain-config>
+             <domain includeSubdomains=\"true\">H.test</domain><domain>k.test</domain>
+             <domain-config><domain includeSubdomains=\"false\">in.h.test</domain></domain-config>
+             <domain-config><domain>own.h.test</domain><pin-set expiration=\"2027-03-01\">{}</pin-set></domain-config>
+             <domain-config><domain>free.h.test</domain><pin-set/></domain-config>
+             <pin-set>{ab}</pin-set>
+             <trust-anchors><certificates src=\"user\" overridePins=\"true\"/></trust-anchors>
+           </domain-config>
+           <domain-config><domain>plain.test</domain></domain-config>
+           <debug-overrides/>
+         </network-security-config>",
+        pins(&["a"])
+    );
+    let hosts = format!(
+        r#""**.h.test": ["{a}", "{b}"], "k.test": ["{a}", "{b}"], "in.h.test": ["{a}", "{b}"],
+           "own.h.test": {{"pins": "{a}", "expires": "2027-03-01T00:00:00Z", "onExpiry": "allow"}}"#
+    );
+    let notes = [
+        "option `ca`",
+        "option `ca`",
+        "overridePins",
+        "debug-overrides",
+        "falls under \"**.h.test\"",
+    ];
+    assert_read(&text, Format::Android, &hosts, &notes);
+    let fragment =
+        format!("<domain-config><domain>h.test</domain><pin-set>{ab}</pin-set></domain-config>");
+    assert_read(&fragment, Format::Android, &format!(r#""h.test": ["{a}", "{b}"]"#), &[]);
+    assert_read(
+        &format!("<pin-set>{ab}</pin-set>"),
+        Format::Android,
+        &format!(r#""h.test": ["{a}", "{b}"]"#),
+        &[],
+    );
+    let config =
+        |inside: &str| format!("<network-security-config>{inside}</network-security-config>");
+    let domain = |inside: &str| {
+        config(&format!("<domain-config><domain>h.test</domain>{inside}</domain-config>"))
+    };
+    for (text, problem) in [
+        (config(""), "no pins"),
+        (domain(""), "no pins"),
+        (domain("<pin-set/>"), "no pins"),
+        (domain(&format!("<pin-set>{ab}</pin-set><pin-set/>")), "two <pin-set>s"),
+        (domain(&format!("<domain>H.TEST.</domain><pin-set>{ab}</pin-set>")), "repeated"),
+        (domain("<pin-set><pin digest=\"SHA-1\">AAAA</pin></pin-set>"), "no SHA-256"),
+        (domain("<pin-set><pin>AAAA</pin></pin-set>"), "no SHA-256"),
+        (domain("<pin-set><pin digest=\"SHA-256\">AAAA</pin></pin-set>"), "3 bytes"),
+        (domain(&format!("<pin-set expiration=\"2027-3-1\">{ab}</pin-set>")), "not a date"),
+        (domain(&format!("<pin-set expiration=\"2027-02-30\">{ab}</pin-set>")), "not a date"),
+        (
+            domain(&format!(
+                "<domain includeSubdomains=\"yes\">x.test</domain><pin-set>{ab}</pin-set>"
+            )),
+            "includeSubdomains",
+        ),
+        (domain(&format!("<domain>*.x.test</domain><pin-set>{ab}</pin-set>")), "not a host"),
+        (domain(&format!("<domain><b/>x.test</domain><pin-set>{ab}</pin-set>")), "stands in"),
+        (config("<domain-config>"), "not XML"),
+        ("<resources/>".to_owned(), "no network security configuration"),
+        ("<!DOCTYPE x [<!ENTITY a \"h.test\">]><x>&a;</x>".to_owned(), "declares entities"),
+        ("<x>&a;</x>".to_owned(), "not XML"),
+    ] {
+        let error =
+            convert(&text, &request(Some(Format::Android), Format::Policy, None)).expect_err(&text);
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn trustkit_is_read_from_property_lists_and_json() {
+    let (a, b) = (pin("a"), pin("b"));
+    let hashes =
+        format!("<array><string>{}</string><string>{}</string></array>", base64("a"), base64("b"));
+    let inside = format!(
+        "<key>TSKSwizzleNetworkDelegates</key><false/><key>TSKPinnedDomains</key><dict>
+           <key>h.test</key><dict><key>TSKIncludeSubdomains</key><true/><key>TSKPublicKeyHashes</key>{hashes}
+             <key>TSKEnforcePinning</key><false/><key>TSKExpirationDate</key><string>2027-03-01</string></dict>
+           <key>k.test</key><dict><key>TSKPublicKeyHashes</key>{hashes}
+             <key>TSKReportUris</key><array><string>https://r.test/</string></array><key>TSKDisableDefaultReportUri</key><true/></dict>
+           <key>x.h.test</key><dict><key>kSKExcludeSubdomainFromParentPolicy</key><true/></dict>
+         </dict>"
+    );
+    let hosts = format!(
+        r#""**.h.test": {{"pins": ["{a}", "{b}"], "mode": "report", "expires": "2027-03-01T00:00:00Z", "onExpiry": "allow"}},
+           "k.test": ["{a}", "{b}"]"#
+    );
+    let notes = ["https://r.test/", "falls under \"**.h.test\""];
+    let plist = |inside: &str| {
+        format!(
+            "<?xml version=\"1.0\"?><!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"x.dtd\"><plist version=\"1.0\">{inside}</plist>"
+        )
+    };
+    for text in [
+        plist(&format!(
+            "<dict><key>CFBundleName</key><string>App &amp; Co</string><key>N</key><integer>1</integer><key>TSKConfiguration</key><dict>{inside}</dict></dict>"
+        )),
+        plist(&format!("<dict>{inside}</dict>")),
+        format!("<key>TSKConfiguration</key><dict>{inside}</dict>"),
+    ] {
+        assert_read(&text, Format::TrustKit, &hosts, &notes);
+    }
+    let bare = format!(
+        r#"{{"h.test": {{"includeSubdomains": true, "publicKeyHashes": ["{}", "{}"]}}}}"#,
+        base64("a"),
+        base64("b")
+    );
+    assert_read(&bare, Format::TrustKitJson, &format!(r#""**.h.test": ["{a}", "{b}"]"#), &[]);
+    let domains = |json: &str| format!(r#"{{"TSKPinnedDomains": {json}}}"#);
+    for (text, problem) in [
+        ("{}".to_owned(), "no `TSKPinnedDomains`"),
+        (domains("{}"), "no pins"),
+        (domains(r#"{"h.test": {}}"#), "no `TSKPublicKeyHashes`"),
+        (domains(r#"{"h.test": {"TSKPublicKeyHashes": []}}"#), "no `TSKPublicKeyHashes`"),
+        (domains(r#"{"h.test": {"TSKPublicKeyHashes": ["x"]}}"#), "base64"),
+        (domains(r#"{"h.test": {"TSKPublicKeyHash": []}}"#), "unknown"),
+        (
+            domains(r#"{"h.test": {"TSKEnforcePinning": true, "TSKEnforcePinning": false}}"#),
+            "repeated",
+        ),
+        (domains(r#"{"h.test": {"TSKEnforcePinning": "NO"}}"#), "expected"),
+        (
+            domains(&format!(
+                r#"{{"h.test": {{"TSKPublicKeyHashes": ["{x}"]}}, "H.test": {{"TSKPublicKeyHashes": ["{x}"]}}}}"#,
+                x = base64("a")
+            )),
+            "repeated",
+        ),
+        (r#"{"TSKPinnedDomains": {}, "TSKPinnedDomains": {}}"#.to_owned(), "repeated"),
+        (plist("<dict><key>a</key></dict>"), "no value"),
+        (plist("<dict><string>a</string></dict>"), "without a key"),
+        (plist("<dict/><dict/>"), "one value"),
+        (plist("<set/>"), "no part of a property list"),
+        ("bplist00".to_owned(), "binary"),
+        (plist(&format!("{}{}", "<array>".repeat(100), "</array>".repeat(100))), "too deeply"),
+    ] {
+        let error = convert(&text, &request(Some(Format::TrustKit), Format::Policy, None))
+            .expect_err(&text);
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn apple_covers_one_label_and_wants_both_kinds_to_match() {
+    let (a, b) = (pin("a"), pin("b"));
+    let identity = |name: &str| format!(r#"[{{"SPKI-SHA256-BASE64": "{}"}}]"#, base64(name));
+    let domains =
+        |json: &str| format!(r#"{{"NSAppTransportSecurity": {{"NSPinnedDomains": {json}}}}}"#);
+    let text = domains(&format!(
+        r#"{{"h.test": {{"NSIncludesSubdomains": true, "NSPinnedCAIdentities": {}}}, "k.test": {{"NSPinnedLeafIdentities": {}}}}}"#,
+        identity("a"),
+        identity("b")
+    ));
+    assert_read(
+        &text,
+        Format::Apple,
+        &format!(
+            r#""h.test": {{"ca": "{a}"}}, "*.h.test": {{"ca": "{a}"}}, "k.test": {{"leaf": "{b}"}}"#
+        ),
+        &[],
+    );
+    let both = domains(&format!(
+        r#"{{"h.test": {{"NSPinnedLeafIdentities": {}, "NSPinnedCAIdentities": {}}}}}"#,
+        identity("a"),
+        identity("b")
+    ));
+    assert_read(&both, Format::Apple, &format!(r#""h.test": {{"leaf": "{a}"}}"#), &["to match"]);
+    assert!(read(&both, Format::Apple, None).1[0].looser);
+    for (text, problem) in [
+        (domains("{}"), "no pins"),
+        (domains(r#"{"h.test": {}}"#), "no pins"),
+        (domains(r#"{"h.test": {"NSPinnedLeafIdentities": ["x"]}}"#), "expected"),
+        (domains(r#"{"h.test": {"NSPinnedLeafIdentities": [{}]}}"#), "no `SPKI"),
+        (domains(r#"{"h.test": {"NSPinnedLeafIdentity": []}}"#), "unknown"),
+        ("[]".to_owned(), "no `NSPinnedDomains`"),
+    ] {
+        let error =
+            convert(&text, &request(Some(Format::Apple), Format::Policy, None)).expect_err(&text);
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn curl_pins_the_server_alone() {
+    let (a, b) = (pin("a"), pin("b"));
+    let pins = format!("sha256//{};sha256//{}", base64("a"), base64("b"));
+    for text in [
+        pins.clone(),
+        format!("'{pins}'\n"),
+        format!("curl -s --pinnedpubkey '{pins}' https://h.test/"),
+        format!("--pinnedpubkey \\\n  \"{pins}\""),
+    ] {
+        assert_read(&text, Format::Curl, &format!(r#""h.test": {{"leaf": ["{a}", "{b}"]}}"#), &[]);
+    }
+    for (text, problem) in [
+        ("", "does not begin"),
+        ("key.pem", "does not begin"),
+        ("sha256/AAAA", "does not begin"),
+        ("sha256//AAAA", "3 bytes"),
+        ("--pinnedpubkey a --pinnedpubkey b", "more than one"),
+    ] {
+        let error = convert(text, &request(Some(Format::Curl), Format::Policy, Some("h.test")))
+            .expect_err(text);
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+    let error = convert(&pins, &request(None, Format::Policy, None)).unwrap_err();
+    assert!(error.problem.contains("names no host"), "{error}");
+}
+
+#[test]
+fn hpkp_is_read_by_the_rules_of_its_rfc() {
+    let (a, b) = (pin("a"), pin("b"));
+    let pins = format!("pin-sha256=\"{}\"; pin-SHA256=\"{}\"", base64("a"), base64("b"));
+    let any = format!(r#"["{a}", "{b}"]"#);
+    for (text, hosts, notes) in [
+        (
+            format!("Public-Key-Pins: {pins}; max-age=60"),
+            format!(r#""h.test": {any}"#),
+            vec!["60 s"],
+        ),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\npublic-key-pins: max-age=\"60\" ;{pins};includesubdomains\r\nDate: x\r\n"
+            ),
+            format!(r#""**.h.test": {any}"#),
+            vec!["60 s"],
+        ),
+        (
+            format!("{pins}; max-age=60; report-uri=\"https://r.test/?a=1;b=2\"; x=y;"),
+            format!(r#""h.test": {any}"#),
+            vec!["r.test/?a=1;b=2", "\"x\" means nothing", "60 s"],
+        ),
+        (
+            format!("Public-Key-Pins-Report-Only: {pins}"),
+            format!(r#""h.test": {{"pins": {any}, "mode": "report"}}"#),
+            vec![],
+        ),
+    ] {
+        assert_read(&text, Format::Hpkp, &hosts, &notes);
+    }
+    for (text, problem) in [
+        (pins.clone(), "no max-age"),
+        (format!("{pins}; max-age=x"), "no max-age"),
+        (format!("{pins}; max-age=0"), "forget"),
+        (format!("{pins}; max-age=1; max-age=2"), "repeated"),
+        ("max-age=1".to_owned(), "no pins"),
+        ("pin-sha256=\"AAAA\"; max-age=1".to_owned(), "3 bytes"),
+        ("pin-sha256=\"AAAA".to_owned(), "does not end"),
+        ("pin-sha256=\"AAAA\" max-age=1".to_owned(), "3 bytes"),
+        (format!("{pins} max-age=1"), "stands behind"),
+        (
+            format!("Public-Key-Pins: {pins}\nPublic-Key-Pins-Report-Only: {pins}"),
+            "several headers",
+        ),
+    ] {
+        let result = convert(&text, &request(Some(Format::Hpkp), Format::Policy, Some("h.test")));
+        let error = result.expect_err(&text);
+        assert!(error.problem.contains(problem) || problem == "3 bytes", "{text}: {error}");
+    }
+    for host in ["192.0.2.7", "*.h.test", "h.test:443"] {
+        let error = convert(
+            &format!("{pins}; max-age=1"),
+            &request(Some(Format::Hpkp), Format::Policy, Some(host)),
+        );
+        assert!(error.unwrap_err().problem.contains("no header"), "{host}");
+    }
+}
+
+#[test]
+fn records_are_found_in_a_zone() {
+    let (a, b) = (pin("a"), pin("b"));
+    let hex = |name: &str| {
+        data_encoding::HEXLOWER.encode(Pin::of_spki(Algorithm::Sha256, name.as_bytes()).digest())
+    };
+    let (hex_a, hex_b) = (hex("a"), hex("b"));
+    let (half, rest) = hex_a.split_at(32);
+    let text = format!(
+        "$ORIGIN k.test.\n$TTL 3600\n@ IN SOA ns.k.test. admin.k.test. ( 1 2\n 3 4 5 ) ; a comment; TLSA\n\
+         _443._tcp.H.test. 3600 IN TLSA 3 1 1 {hex_a}\n\
+         \tIN TLSA 2 1 1 {hex_b}\n\
+         _443._tcp.h.test. IN RRSIG TLSA 13 4 3600 20270101000000 20260101000000 1 h.test. AAAA==\n\
+         www TXT \"TLSA ; (\"\n\
+         *._tcp TLSA 0 1 1 ( {half} ; first\n  {rest} )\n\
+         _25._tcp.mx IN TLSA 1 1 1 {hex_a}\n_25._tcp.mx IN TLSA 0 1 1 {hex_a}\n\
+         _853._udp.h.test. IN TLSA 3 1 1 {hex_a}\n"
+    );
+    let hosts = format!(
+        r#""h.test:443": {{"leaf": "{a}", "ca": "{b}"}}, "k.test": {{"ca": "{a}"}}, "mx.k.test:25": "{a}""#
+    );
+    assert_read(&text, Format::Tlsa, &hosts, &["not for TCP"]);
+    assert_read(
+        &format!("_443._tcp IN TLSA 3 1 1 {hex_a}"),
+        Format::Tlsa,
+        &format!(r#""h.test:443": {{"leaf": "{a}"}}"#),
+        &[],
+    );
+    assert_read(
+        &format!("TLSA 3 1 1 {hex_a}"),
+        Format::Tlsa,
+        &format!(r#""h.test": {{"leaf": "{a}"}}"#),
+        &[],
+    );
+    for (text, problem) in [
+        (String::new(), "no pins"),
+        (format!("_443._tcp.h.test IN TLSA 3 1 1 {hex_a}"), "relative"),
+        (format!("h.test. IN TLSA 3 1 1 {hex_a}"), "not the owner"),
+        (format!("_443._tcp.*.test. IN TLSA 3 1 1 {hex_a}"), "not a host"),
+        (format!("*.test. IN TLSA 3 1 1 {hex_a}"), "not the owner"),
+        (format!("_0._tcp.h.test. IN TLSA 3 1 1 {hex_a}"), "port"),
+        ("_443._tcp.h.test. IN TLSA 3 1 1 abcd".to_owned(), "2 bytes"),
+        ("_443._tcp.h.test. IN TLSA ( 3 1 1".to_owned(), "not closed"),
+        (format!("TLSA 3 1 1 {hex_a}"), "not the owner"),
+    ] {
+        let result = convert(&text, &request(Some(Format::Tlsa), Format::Policy, None));
+        let error = result.map(|found| panic!("{text}: {found:?}")).unwrap_err();
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_format_of_one_host_is_written_for_one() {
+    let (a, b) = (pin("a"), pin("b"));
+    let text = policy(&format!(
+        r#""**.h.test": ["{a}", "{b}"], "x.h.test:8443": {{"leaf": "{a}"}}, "k.test": {{"leaf": "{b}"}}"#
+    ));
+    let error = convert(&text, &request(None, Format::Curl, None)).unwrap_err();
+    assert!(error.problem.contains("one host"), "{error}");
+    let error = convert(&text, &request(None, Format::Curl, Some("other.test"))).unwrap_err();
+    assert!(error.problem.contains("no entry"), "{error}");
+    for (to, host, expected) in [
+        (Format::Curl, "k.test", format!("--pinnedpubkey 'sha256//{}'\n", base64("b"))),
+        (Format::Curl, "x.h.test:8443", format!("--pinnedpubkey 'sha256//{}'\n", base64("a"))),
+        (
+            Format::Hpkp,
+            "y.h.test",
+            format!(
+                "Public-Key-Pins: pin-sha256=\"{}\"; pin-sha256=\"{}\"; max-age=5184000\n",
+                base64("a"),
+                base64("b")
+            ),
+        ),
+        (
+            Format::Hpkp,
+            "h.test",
+            format!(
+                "Public-Key-Pins: pin-sha256=\"{}\"; pin-sha256=\"{}\"; max-age=5184000; includeSubDomains\n",
+                base64("a"),
+                base64("b")
+            ),
+        ),
+    ] {
+        let found = converted(&text, &request(None, to, Some(host)));
+        assert_eq!(found.text, Some(expected), "{to} {host}");
+        assert_eq!(found.losses, vec![], "{to} {host}");
+    }
+}
+
+#[test]
+fn the_format_is_guessed_or_asked_for() {
+    let mut runner = TestRunner::deterministic();
+    let mut guessed = 0;
+    for _ in 0..200 {
+        let source = policies().new_tree(&mut runner).unwrap().current();
+        for (_, to) in FORMATS {
+            let Some(text) = without_loss(&source, to, None) else { continue };
+            let expected = match to {
+                Format::OkHttpJava => Format::OkHttp,
+                Format::TrustKitJson => Format::TrustKit,
+                other => other,
+            };
+            assert_eq!(guess::guess(&text), Ok(expected), "{text}");
+            guessed += 1;
+        }
+    }
+    assert!(guessed > 200);
+    for (text, problem) in [
+        ("", "none of the known"),
+        ("hello", "none of the known"),
+        ("<dict><key>TSKPinnedDomains</key><key>NSPinnedDomains</key></dict>", "trustkit or apple"),
+    ] {
+        let error = guess::guess(text).unwrap_err();
+        assert!(error.problem.contains(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_is_nested_without_end_does_no_harm() {
+    for (open, close) in [("<array>", "</array>"), ("<domain-config>", "</domain-config>")] {
+        let deep = format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+        for from in [Format::Android, Format::Apple, Format::TrustKit] {
+            convert(&deep, &request(Some(from), Format::Policy, None)).expect_err(open);
+        }
+    }
+    let arrays = "[".repeat(100_000);
+    convert(&arrays, &request(Some(Format::Apple), Format::Policy, None)).unwrap_err();
+}
+
+proptest! {
+    #[test]
+    fn reading_never_panics(
+        text in "\\PC*|[<>/a-z=\"';:,.(){}\\[\\]&! *_$\n-]{0,60}",
+        at in 0..10_usize,
+        host in prop::option::of("[a-z*.:0-9]{0,12}"),
+    ) {
+        let (_, from) = FORMATS[at];
+        for (_, to) in FORMATS {
+            let _ = convert(&text, &request(Some(from), to, host.as_deref()));
+            let _ = convert(&text, &request(None, to, host.as_deref()));
+        }
+    }
+
+    #[test]
+    fn reading_what_was_damaged_never_panics(
+        source in policies(),
+        at in 0..10_usize,
+        cut in any::<prop::sample::Index>(),
+        insert in "[\"'<>;&(){}\\\\=\n]?",
+        keep in any::<bool>(),
+    ) {
+        let (_, format) = FORMATS[at];
+        let request_to = Request { role: Some(Role::Leaf), ..request(None, format, Some("a.test")) };
+        if let Ok(Conversion { text: Some(text), .. }) = convert(&source, &request_to) {
+            let cut = cut.index(text.len());
+            let (before, after) = text.split_at(cut);
+            let rest = after.get(usize::from(!keep)..).unwrap_or_default();
+            let damaged = format!("{before}{insert}{rest}");
+            let _ = convert(&damaged, &request(Some(format), Format::Policy, Some("a.test")));
+            let _ = convert(&damaged, &request(None, Format::Policy, None));
+        }
+    }
+}

@@ -55,7 +55,9 @@ pub(super) fn read(text: &str) -> Result<Listing, Invalid> {
             None => unpinned.push(pattern),
         }
     }
-    unpinned.iter().for_each(|pattern| listing.note_unpinned(pattern));
+    for pattern in &unpinned {
+        listing.note_unpinned(pattern);
+    }
     Ok(listing)
 }
 
