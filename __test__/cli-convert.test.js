@@ -330,7 +330,7 @@ function random(seed) {
 }
 
 const NAMES = ['a.test', 'x.a.test', 'b.x.a.test', 'c.test']
-const HOSTS = [...NAMES, 'y.a.test', 'y.x.a.test', 'z.b.x.a.test', 'w.z.b.x.a.test', 'd.test', 'xa.test', '192.0.2.7']
+const HOSTS = [...NAMES.flatMap(name => [name, `y.${name}`, `w.z.${name}`]), 'd.test', 'xa.test', '192.0.2.7']
 const PORTS = [443, 8443]
 const PINS = ['p', 'q', 'r'].map(pin)
 const DAY = '2027-03-01'

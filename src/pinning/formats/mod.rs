@@ -269,5 +269,6 @@ fn missing_host(what: &str) -> Invalid {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+mod reader_tests;
+#[cfg(test)]
 mod tests;

@@ -74,7 +74,8 @@ fn dict(node: Node<'_, '_>, depth: usize) -> Result<Json, Invalid> {
         let member = inside.next().ok_or_else(|| {
             Invalid::new(format!("the key {} has no value", quoted(&name)), "check the file")
         })?;
-        let member = value(member, depth + 1).map_err(|error| error.at(format!("{name}.")))?;
+        let member =
+            value(member, depth + 1).map_err(|error| error.at(format!("[{}]", quoted(&name))))?;
         members.push((name, member));
     }
     Ok(Json::Object(members))

@@ -20,8 +20,10 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>, Invalid> {
     let options =
         ParsingOptions { allow_dtd: true, nodes_limit: 1_000_000, ..ParsingOptions::default() };
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    Document::parse_with_options(text, options)
-        .map_err(|error| Invalid::new(format!("it is not XML: {error}"), "check the file"))
+    Document::parse_with_options(text, options).map_err(|error| {
+        let told = error.to_string().replace(char::is_control, "\u{fffd}");
+        Invalid::new(format!("it is not XML: {told}"), "check the file")
+    })
 }
 
 pub(super) fn elements<'a, 'input>(
