@@ -1,7 +1,7 @@
 //! Which format a text is in, where its words leave no doubt.
 
 use super::super::error::Invalid;
-use super::Format;
+use super::{Format, records};
 
 /// The format of a text.
 pub(super) fn guess(text: &str) -> Result<Format, Invalid> {
@@ -23,11 +23,7 @@ pub(super) fn guess(text: &str) -> Result<Format, Invalid> {
             Format::Curl,
             has("--pinnedpubkey") || data.trim_start_matches(['\'', '"']).starts_with("sha256//"),
         ),
-        (
-            Format::Tlsa,
-            data.lines().any(|line| line.split_ascii_whitespace().any(|word| word == "TLSA"))
-                && !data.starts_with(['{', '[']),
-        ),
+        (Format::Tlsa, !data.starts_with(['{', '[']) && data.lines().any(is_record)),
     ];
     let mut found = signs.iter().filter(|(_, is)| *is).map(|(format, _)| *format);
     match (found.next(), found.next()) {
@@ -42,4 +38,9 @@ pub(super) fn guess(text: &str) -> Result<Format, Invalid> {
             "say with --from which one it is; tls-pinning convert --help lists them",
         )),
     }
+}
+
+fn is_record(line: &str) -> bool {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    records::is_data(&words) || words.contains(&"TLSA")
 }

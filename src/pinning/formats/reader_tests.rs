@@ -447,8 +447,15 @@ fn records_are_found_in_a_zone() {
         &format!(r#""h.test": {{"leaf": "{a}"}}"#),
         &[],
     );
+    assert_read(
+        &format!("3 1 1 {half} {rest}\n2 1 1 {hex_b}\n"),
+        Format::Tlsa,
+        &format!(r#""h.test": {{"leaf": "{a}", "ca": "{b}"}}"#),
+        &[],
+    );
     for (text, problem) in [
         (String::new(), "no pins"),
+        (format!("3 1 1 {hex_a}"), "not the owner"),
         (format!("_443._tcp.h.test IN TLSA 3 1 1 {hex_a}"), "relative"),
         (format!("h.test. IN TLSA 3 1 1 {hex_a}"), "not the owner"),
         (format!("_443._tcp.*.test. IN TLSA 3 1 1 {hex_a}"), "not a host"),

@@ -21,20 +21,18 @@ pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invali
     let (mut origin, mut owner) = (None, String::new());
     for line in lines(text)? {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
+        // As it stands in a policy, or as `dig +short` prints it, a record has no owner.
+        let is_alone = !line.is_continued
+            && (words.first().is_some_and(|word| is_tlsa(word)) || is_data(&words));
         match words.as_slice() {
             [directive, name, ..] if directive.eq_ignore_ascii_case("$ORIGIN") => {
                 origin = Some((*name).to_owned());
             }
-            [first, ..] if !line.is_continued && !is_tlsa(first) => (*first).clone_into(&mut owner),
+            [first, ..] if !line.is_continued && !is_alone => (*first).clone_into(&mut owner),
             _ => {}
         }
         let Some(data) = data(&words, line.is_continued) else { continue };
-        // A record alone, as it stands in a policy, has no owner.
-        let owner = if words.first().is_some_and(|word| is_tlsa(word)) && !line.is_continued {
-            ""
-        } else {
-            owner.as_str()
-        };
+        let owner = if is_alone { "" } else { owner.as_str() };
         let at = |error: Invalid| error.at(format!("line {}", line.number));
         let Some(pattern) = pattern(owner, origin.as_deref(), host).map_err(at)? else {
             listing.note("", format!("{} is not for TCP and is left out", quoted(owner)));
@@ -56,8 +54,17 @@ fn is_tlsa(word: &str) -> bool {
     word.eq_ignore_ascii_case("TLSA")
 }
 
+/// Usage, selector and matching type, and what follows them.
+pub(super) fn is_data(words: &[&str]) -> bool {
+    let is_field = |word: &&str| word.len() == 1 && word.starts_with(|c: char| c.is_ascii_digit());
+    words.len() > 3 && words.iter().take(3).all(|word| is_field(word))
+}
+
 /// What follows the type, which stands behind the owner, TTL and class, if it is TLSA.
 fn data<'a>(words: &'a [&'a str], is_continued: bool) -> Option<&'a [&'a str]> {
+    if !is_continued && is_data(words) {
+        return Some(words);
+    }
     let has_owner = !is_continued && !words.first().is_some_and(|word| is_tlsa(word));
     let mut rest = words.get(usize::from(has_owner)..)?;
     while let [word, after @ ..] = rest {
