@@ -57,7 +57,7 @@ fn is_tlsa(word: &str) -> bool {
 /// Usage, selector and matching type, and what follows them.
 pub(super) fn is_data(words: &[&str]) -> bool {
     let is_field = |word: &&str| word.len() == 1 && word.starts_with(|c: char| c.is_ascii_digit());
-    words.len() > 3 && words.iter().take(3).all(|word| is_field(word))
+    words.len() > 3 && words.iter().take(3).all(is_field)
 }
 
 /// What follows the type, which stands behind the owner, TTL and class, if it is TLSA.

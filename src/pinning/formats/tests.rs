@@ -219,6 +219,30 @@ fn what_a_format_cannot_say_is_told_and_which_way_it_errs() {
 }
 
 #[test]
+fn where_hosts_cannot_be_told_apart_they_get_the_pins_of_all() {
+    let (a, b, c) = (pin("a"), pin("b"), pin("c"));
+    let allowing = |day| format!(r#""expires": "2027-03-0{day}T00:00:00Z", "onExpiry": "allow""#);
+    let (first, second) = (allowing(1), allowing(2));
+    let ports = format!(r#""h.test": ["{a}", "{b}"], "h.test:8443": ["{a}", "{c}"]"#);
+    let names = format!(
+        r#""*.h.test": {{"pins": ["{a}", "{b}"], {first}}}, "h.test": {{"pins": ["{a}", "{c}"], {second}}}"#
+    );
+    let all = format!(r#"["{a}", "{b}", "{c}"]"#);
+    let until = format!(r#"{{"pins": {all}, {second}}}"#);
+    for (hosts, to, expected) in [
+        (&ports, Format::OkHttp, format!(r#""h.test": {all}"#)),
+        (&ports, Format::Android, format!(r#""h.test": {all}"#)),
+        (&names, Format::Android, format!(r#""**.h.test": {until}"#)),
+        (&names, Format::TrustKit, format!(r#""**.h.test": {until}"#)),
+    ] {
+        let found = converted(&policy(hosts), &request(None, to, None));
+        assert!(found.losses.iter().any(|loss| loss.looser), "{to}: {hosts}");
+        let (found, _) = read(&found.text.unwrap(), to, None);
+        assert_eq!(found, Policy::from_json(&policy(&expected)).unwrap(), "{to}: {hosts}");
+    }
+}
+
+#[test]
 fn other_hosts_are_told_of_unless_the_user_says_so() {
     let denying = format!(r#"{{"hosts": {{"h.test": ["{}", "{}"]}}}}"#, pin("a"), pin("b"));
     for (unlisted, expected) in [
