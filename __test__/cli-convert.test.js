@@ -43,7 +43,7 @@ function policy(hosts, unlisted = 'allow') {
   return JSON.stringify({ version: 1, unlisted, hosts })
 }
 
-/** What each format makes of `**.example.com` with two pins, which are the server's where it asks. */
+/** What each format makes of `example.com` with two pins. */
 const GOLDEN = {
   policy: `{
   "version": 1,

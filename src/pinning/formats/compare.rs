@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::entry::{Entry, Mode, OnExpiry};
+use super::super::error::Invalid;
 use super::super::host::Host;
 use super::super::pattern::{Kind as PatternKind, Pattern};
 use super::super::pin::{Pin, Role, Rule};
@@ -15,13 +16,13 @@ use super::listing::{self, Listing, Loss, place};
 const OTHER: &str = "?";
 
 /// The losses from `source` to `target`, which is in the format `to`.
-pub(super) fn losses(source: &Listing, target: &Listing, to: Format) -> Vec<Loss> {
-    let policies = (
-        Policy::of(source.entries.clone(), Unlisted::Deny),
-        Policy::of(target.entries.clone(), Unlisted::Deny),
-    );
-    // Readers and `fit` give each pattern once.
-    let (Ok(ours), Ok(theirs)) = policies else { return Vec::new() };
+///
+/// # Errors
+///
+/// One of them has a pattern twice, which no reader makes.
+pub(super) fn losses(source: &Listing, target: &Listing, to: Format) -> Result<Vec<Loss>, Invalid> {
+    let ours = Policy::of(source.entries.clone(), Unlisted::Deny)?;
+    let theirs = Policy::of(target.entries.clone(), Unlisted::Deny)?;
     let probes = probes(source, target);
     let ports = probes.iter().map(|probe| probe.port).collect::<BTreeSet<_>>().len();
     let mut found = Found { to, differences: Vec::new(), decided: HashMap::new(), ports };
@@ -44,7 +45,7 @@ pub(super) fn losses(source: &Listing, target: &Listing, to: Format) -> Vec<Loss
         }
     }
     let others = other_hosts(source.unlisted, target.unlisted, to);
-    others.into_iter().chain(found.losses()).collect()
+    Ok(others.into_iter().chain(found.losses()).collect())
 }
 
 /// The differences, and the hosts they were found at.

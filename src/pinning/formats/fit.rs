@@ -9,7 +9,7 @@ use super::super::host::Host;
 use super::super::pattern::{Kind, Pattern};
 use super::super::pin::{Algorithm, Role, Rule, Target};
 use super::Format;
-use super::listing::{Loss, place, tidy};
+use super::listing::{Loss, apex, place, tidy};
 
 /// The entries in what the format has for patterns, roles, modes and expiry. Where it tells a name from its subdomains
 /// only by a flag at the name, one entry a name.
@@ -127,13 +127,6 @@ fn add(fitted: &mut Vec<Entry>, entry: Entry, to: Format) {
     }
     if matches!(entry.pattern, Some(Pattern { kind: Kind::Subtree(_), .. })) {
         same.pattern = entry.pattern;
-    }
-}
-
-fn apex(pattern: &Pattern) -> String {
-    match &pattern.kind {
-        Kind::Exact(host) => host.to_string(),
-        Kind::OneLabel(name) | Kind::Subtree(name) => name.clone(),
     }
 }
 

@@ -22,7 +22,7 @@ const MAX_AGE: u32 = 60 * 86_400;
 pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invalid> {
     let host = host.ok_or_else(|| missing_host("the header"))?;
     let apex = match &host.kind {
-        Kind::Exact(Host::Dns(_)) | Kind::Subtree(_) if host.port.is_none() => listing_name(host),
+        Kind::Exact(Host::Dns(_)) | Kind::Subtree(_) if host.port.is_none() => listing::apex(host),
         _ => {
             return Err(Invalid::new(
                 format!("no header can be for {host}"),
@@ -75,13 +75,6 @@ pub(super) fn read(text: &str, host: Option<&Pattern>) -> Result<Listing, Invali
         listing.entries.push(entry);
     }
     Ok(listing)
-}
-
-fn listing_name(host: &Pattern) -> String {
-    match &host.kind {
-        Kind::Exact(host) => host.to_string(),
-        Kind::OneLabel(name) | Kind::Subtree(name) => name.clone(),
-    }
 }
 
 /// The one header in a text, by its name, or the text as its value.

@@ -2,6 +2,7 @@
 
 use super::super::entry::{Entry, Mode, OnExpiry};
 use super::super::error::{Invalid, quoted};
+use super::super::host::Host;
 use super::super::pattern::{Kind, Pattern};
 use super::super::pin::{Algorithm, Pin, Role, Rule, Target};
 use super::super::policy::Unlisted;
@@ -84,16 +85,13 @@ pub(super) fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
 
 /// The exact host that a format means by a name.
 pub(super) fn exact(name: &str) -> Result<Pattern, Invalid> {
-    super::super::host::Host::parse(name)
-        .map(|host| Pattern { kind: Kind::Exact(host), port: None })
+    Host::parse(name).map(|host| Pattern { kind: Kind::Exact(host), port: None })
 }
 
 /// The name itself and every name below it.
 pub(super) fn subtree(pattern: Pattern) -> Result<Pattern, Invalid> {
     match pattern.kind {
-        Kind::Exact(super::super::host::Host::Dns(name)) => {
-            Ok(Pattern { kind: Kind::Subtree(name), ..pattern })
-        }
+        Kind::Exact(Host::Dns(name)) => Ok(Pattern { kind: Kind::Subtree(name), ..pattern }),
         _ => Err(Invalid::new(
             format!("{pattern} has no subdomains"),
             "leave the subdomains out, or write a name",
@@ -124,11 +122,17 @@ pub(super) fn digests(entry: &Entry) -> impl Iterator<Item = String> {
     entry.rules.iter().map(|rule| data_encoding::BASE64.encode(rule.pin.digest()))
 }
 
+/// The name or address in a pattern.
+pub(super) fn apex(pattern: &Pattern) -> String {
+    match &pattern.kind {
+        Kind::Exact(host) => host.to_string(),
+        Kind::OneLabel(name) | Kind::Subtree(name) => name.clone(),
+    }
+}
+
 /// The name that an entry is for, and whether its subdomains are meant too.
 pub(super) fn name(entry: &Entry) -> (String, bool) {
-    match entry.pattern.as_ref().map(|pattern| &pattern.kind) {
-        Some(Kind::Exact(host)) => (host.to_string(), false),
-        Some(Kind::OneLabel(name) | Kind::Subtree(name)) => (name.clone(), true),
-        None => (String::new(), false),
-    }
+    entry.pattern.as_ref().map_or_else(Default::default, |pattern| {
+        (apex(pattern), !matches!(pattern.kind, Kind::Exact(_)))
+    })
 }

@@ -128,11 +128,11 @@ pub fn convert(text: &str, request: &Request<'_>) -> Result<Conversion, Invalid>
     let fitted = fit::fit(&source.entries, to)?;
     let text = if fitted.is_empty() { None } else { Some(to.write(&fitted, source.unlisted)?) };
     let target = match &text {
-        Some(text) => to.read(text, fitted.first().and_then(hostless).as_ref())?,
+        Some(text) => to.read(text, fitted.first().and_then(|entry| entry.pattern.as_ref()))?,
         None => Listing::default(),
     };
     let mut losses = source.losses.clone();
-    losses.extend(compare::losses(&source, &target, to));
+    losses.extend(compare::losses(&source, &target, to)?);
     losses.extend(fitted.iter().filter_map(|entry| fit::unusable(entry, to)));
     losses.sort_by_key(|loss| !loss.looser);
     Ok(Conversion { from, text, losses })
@@ -155,12 +155,9 @@ impl Format {
     fn write(self, entries: &[Entry], unlisted: Option<Unlisted>) -> Result<String, Invalid> {
         match self {
             Self::Policy => write_policy(entries, unlisted.unwrap_or_default()),
-            Self::OkHttp => Ok(okhttp::write(entries, "val certificatePinner = ")),
+            Self::OkHttp => Ok(okhttp::write(entries, "val certificatePinner = ", "\n")),
             Self::OkHttpJava => {
-                Ok(okhttp::write(entries, "CertificatePinner certificatePinner = new ")
-                    .trim_end()
-                    .to_owned()
-                    + ";\n")
+                Ok(okhttp::write(entries, "CertificatePinner certificatePinner = new ", ";\n"))
             }
             Self::TrustKit => Ok(plist::write(&trustkit::write(entries))),
             Self::TrustKitJson => Ok(format!("{:#}\n", trustkit::write(entries))),
@@ -194,10 +191,22 @@ fn override_by(source: &mut Listing, request: &Request<'_>) {
                 rule.role = if rule.role == Role::Any { role } else { rule.role };
             }
         }
-        if let (Some(port), Some(pattern)) = (request.port, &mut entry.pattern) {
-            pattern.port = pattern.port.or(Some(port));
-        }
     }
+    if let Some(port) = request.port {
+        at_port(&mut source.entries, port);
+    }
+}
+
+/// Gives the port to the entries without one. Those that have an entry for it already hold for other ports alone.
+fn at_port(entries: &mut Vec<Entry>, port: u16) {
+    let taken: Vec<Pattern> = entries.iter().filter_map(|entry| entry.pattern.clone()).collect();
+    entries.retain_mut(|entry| match &mut entry.pattern {
+        Some(pattern) if pattern.port.is_none() => {
+            pattern.port = Some(port);
+            !taken.contains(pattern)
+        }
+        _ => true,
+    });
 }
 
 /// The entry for the host that a format of one host is to speak of, as an entry of that host's own.
@@ -222,19 +231,14 @@ fn select(source: &Listing, host: Option<&Pattern>, to: Format) -> Result<Entry,
     let entry = found.ok_or_else(|| {
         Invalid::new(format!("there is no entry for {host}"), "give a host that it has pins for")
     })?;
-    let apex = match (&host.kind, entry.pattern.as_ref().map(|pattern| &pattern.kind)) {
+    let subtree = match (&host.kind, entry.pattern.as_ref().map(|pattern| &pattern.kind)) {
         (Kind::Exact(name), Some(kind @ Kind::Subtree(apex))) if name.to_string() == *apex => {
             (to == Format::Hpkp).then(|| kind.clone())
         }
         _ => None,
     };
-    let pattern = Pattern { kind: apex.unwrap_or_else(|| host.kind.clone()), port: host.port };
+    let pattern = Pattern { kind: subtree.unwrap_or_else(|| host.kind.clone()), port: host.port };
     Ok(Entry { pattern: Some(pattern), ..Entry::clone(entry) })
-}
-
-/// The host to read a format with that names none.
-fn hostless(entry: &Entry) -> Option<Pattern> {
-    entry.pattern.clone()
 }
 
 fn read_policy(text: &str, host: Option<&Pattern>) -> Result<Listing, Invalid> {

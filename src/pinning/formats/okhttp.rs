@@ -38,8 +38,8 @@ pub(super) fn read(text: &str) -> Result<Listing, Invalid> {
     Ok(Listing { entries: merge(&own), ..Listing::pinned_alone() })
 }
 
-/// Writes the builder; `before` declares what it builds.
-pub(super) fn write(entries: &[Entry], before: &str) -> String {
+/// Writes the builder, between what declares its result and what ends the statement.
+pub(super) fn write(entries: &[Entry], before: &str, after: &str) -> String {
     let mut text = format!("{before}CertificatePinner.Builder()\n");
     for entry in entries {
         let Some(pattern) = &entry.pattern else { continue };
@@ -54,7 +54,7 @@ pub(super) fn write(entries: &[Entry], before: &str) -> String {
         }
         text.push_str("\n    )\n");
     }
-    text + "    .build()\n"
+    text + "    .build()" + after
 }
 
 fn call(pattern: &str, pins: &[String]) -> Result<(Pattern, Vec<Rule>), Invalid> {
