@@ -87,6 +87,9 @@ export declare class Port {
  */
 export declare function checkShown(pins: NativePinSet, host: string, port: number | undefined | null, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
 
+/** Converts a policy; the answer has the text, or null where nothing can be said, and what is lost. */
+export declare function convertPolicy(text: string, conversion: NativeConversion): string
+
 /** Whether two texts name the same host. What is no host is the same as nothing. */
 export declare function isSameHost(one: string, other: string): boolean
 
@@ -103,6 +106,16 @@ export interface NativeChain {
   time?: number
   crl: Array<Uint8Array>
   maxIntermediates?: number
+}
+
+/** What is to be converted into what. */
+export interface NativeConversion {
+  from?: string
+  to: string
+  host?: string
+  role?: string
+  unlisted?: string
+  port?: number
 }
 
 /** The options of a client, checked and made plain by JavaScript. Times in milliseconds, 0 for no limit. */
@@ -157,6 +170,9 @@ export declare function pinOf(material: Uint8Array, target: string, algorithm: s
 
 /** Makes a pin set of a policy's text. A string is the error, as JSON. */
 export declare function pinSet(policy: string): NativePinSet | string
+
+/** The names of the formats. */
+export declare function policyFormats(): Array<string>
 
 /** Makes a proxy; `options` and `pins` are those of the TLS with an `https` one. A string is the error, as JSON. */
 export declare function proxy(given: NativeProxyOptions, options?: NativeOptions | undefined | null, pins?: NativePinSet | undefined | null, trust?: NativeTrust | undefined | null): NativeProxy | string

@@ -5,10 +5,12 @@
 //! - [`client`], [`exchange`]: a client's options, one request under way
 //! - [`proxy`]: the way through a proxy; [`lookup`]: names that JavaScript looks up
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
+//! - [`convert`]: policies from and to other formats
 //! - [`identity`]: the decision about a connection of Node's own TLS
 //! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
 
 pub mod client;
+pub mod convert;
 pub mod exchange;
 pub mod failure;
 pub mod identity;

@@ -10,7 +10,7 @@ use super::error::{Invalid, quoted};
 #[derive(Debug)]
 pub(super) enum Json {
     Null,
-    Bool,
+    Bool(bool),
     Integer(u64),
     OtherNumber,
     String(String),
@@ -44,7 +44,7 @@ impl Json {
     pub(super) fn instead_of(&self, what: &str) -> Invalid {
         let kind = match self {
             Self::Null => "null",
-            Self::Bool => "a boolean",
+            Self::Bool(_) => "a boolean",
             Self::Integer(_) | Self::OtherNumber => "a number",
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
@@ -126,8 +126,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Bool)
+    fn visit_bool<E>(self, flag: bool) -> Result<Json, E> {
+        Ok(Json::Bool(flag))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Json, E> {

@@ -15,6 +15,7 @@
 //! - [`Policy`], [`Entry`] (`policy`, `entry`, `table`): which pins hold for a host, and the
 //!   lookup.
 //! - `policy_json`, `json`, `time`: the strict parser of a policy file, and its canonical text.
+//! - [`convert`] (`formats`): policies from and to the formats of others.
 //! - [`Warning`] (`lint`): what is valid in a policy and still unwise.
 //! - [`CertificateInfo`] (`certificate`, `name`): what an error message tells of a certificate.
 //! - [`PinSet`] (`pin_set`): the live policy that is replaced as a whole.
@@ -22,6 +23,7 @@
 mod certificate;
 mod entry;
 mod error;
+mod formats;
 mod host;
 mod json;
 mod lint;
@@ -40,6 +42,7 @@ mod tlsa;
 pub use certificate::{CertificateInfo, read_certificate, read_certificate_head};
 pub use entry::{Entry, Match, Mode, OnExpiry, PathCertificate};
 pub use error::Invalid;
+pub use formats::{Conversion, FORMATS, Format, Loss, Request, convert};
 pub use host::Host;
 pub use lint::Warning;
 pub use material::Material;

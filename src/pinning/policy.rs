@@ -77,6 +77,24 @@ impl Policy {
         super::policy_json::parse(text)
     }
 
+    /// A policy of these entries, each with a pattern.
+    ///
+    /// # Errors
+    ///
+    /// Two entries have the same pattern, or one has none.
+    pub(super) fn of(entries: Vec<Entry>, unlisted: Unlisted) -> Result<Self, Invalid> {
+        let mut table = Table::default();
+        let mut entries: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
+        for entry in &entries {
+            let is_new = entry.pattern.as_ref().map(|pattern| table.insert(pattern, entry.clone()));
+            if is_new != Some(true) {
+                return Err(Invalid::new("a pattern is repeated", "merge its entries into one"));
+            }
+        }
+        entries.sort_by_cached_key(|entry| entry.pattern.as_ref().map(ToString::to_string));
+        Ok(Self { unlisted, hosts: Hosts::Listed { entries, table } })
+    }
+
     /// The canonical policy, which parses back to an equal one.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

@@ -227,7 +227,8 @@ pub(super) fn pin(target: Target, algorithm: Algorithm, digest: &[u8]) -> Result
     })
 }
 
-fn base64(text: &str) -> Result<Vec<u8>, Invalid> {
+/// The bytes of canonical base64.
+pub(super) fn base64(text: &str) -> Result<Vec<u8>, Invalid> {
     BASE64.decode(text.as_bytes()).map_err(|_| {
         let unpadded = text.trim_end_matches('=');
         let fix = match BASE64URL_NOPAD.decode(unpadded.as_bytes()) {
