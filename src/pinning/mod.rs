@@ -15,15 +15,18 @@
 //! - [`Policy`], [`Entry`] (`policy`, `entry`, `table`): which pins hold for a host, and the
 //!   lookup.
 //! - `policy_json`, `json`, `time`: the strict parser of a policy file, and its canonical text.
+//! - [`edit`], `layout`: changes to a policy's text that keep its formatting.
 //! - [`Warning`] (`lint`): what is valid in a policy and still unwise.
 //! - [`CertificateInfo`] (`certificate`, `name`): what an error message tells of a certificate.
 //! - [`PinSet`] (`pin_set`): the live policy that is replaced as a whole.
 
 mod certificate;
+pub mod edit;
 mod entry;
 mod error;
 mod host;
 mod json;
+mod layout;
 mod lint;
 mod material;
 mod name;
