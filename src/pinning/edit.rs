@@ -253,11 +253,7 @@ fn unit(text: &str, hosts: &Block<'_>) -> String {
 }
 
 /// The text without the next of the rules that are to go; `None` when there is none any more.
-fn remove_next(
-    text: &str,
-    pattern: &Pattern,
-    is_gone: &impl Fn(&Rule) -> bool,
-) -> Option<String> {
+fn remove_next(text: &str, pattern: &Pattern, is_gone: &impl Fn(&Rule) -> bool) -> Option<String> {
     let hosts = hosts(text)?;
     let host = hosts.find(|key| is_pattern(key, pattern))?;
     let Some(entry) = hosts.child(host).filter(Block::is_object) else {
@@ -307,12 +303,7 @@ fn list_name(role: Role) -> &'static str {
 }
 
 /// Whether the text is a policy that differs from the one before in nothing but the rules of this pattern.
-fn check(
-    before: &Policy,
-    pattern: &Pattern,
-    wanted: Vec<Rule>,
-    text: &str,
-) -> Result<(), Invalid> {
+fn check(before: &Policy, pattern: &Pattern, wanted: Vec<Rule>, text: &str) -> Result<(), Invalid> {
     let after = Policy::from_json(text)?;
     let mut expected: Vec<Entry> = before.entries().iter().map(|e| Entry::clone(e)).collect();
     let at = expected.iter().position(|entry| entry.pattern() == Some(pattern));

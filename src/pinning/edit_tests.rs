@@ -38,7 +38,12 @@ fn a_pin_is_added_in_the_manner_of_the_file() {
             "{\n\t\"hosts\": {\n\t\t\"A.Example.\": [\n\t\t\t\"A\",\n\t\t\t\"B\",\n\t\t\t\"C\"\n\t\t]\n\t}\n}\n",
         ),
         // A lone pin.
-        (r#"{ "a.example": "A" }"#, "a.example", rule("B", Role::Any), r#"{ "a.example": ["A", "B"] }"#),
+        (
+            r#"{ "a.example": "A" }"#,
+            "a.example",
+            rule("B", Role::Any),
+            r#"{ "a.example": ["A", "B"] }"#,
+        ),
         // Objects.
         (
             "{\r\n  \"a.example\": {\r\n    \"mode\": \"report\",\r\n    \"leaf\": \"A\",\r\n    \"expires\": \"2027-03-01T00:00:00Z\"\r\n  }\r\n}",
@@ -53,7 +58,12 @@ fn a_pin_is_added_in_the_manner_of_the_file() {
             r#"{"a.example": {"leaf": ["A", "B"]}}"#,
         ),
         // A list that becomes an object.
-        (r#"{"a.example": ["A"]}"#, "a.example", rule("B", Role::Leaf), r#"{"a.example": { "pins": ["A"], "leaf": ["B"] }}"#),
+        (
+            r#"{"a.example": ["A"]}"#,
+            "a.example",
+            rule("B", Role::Leaf),
+            r#"{"a.example": { "pins": ["A"], "leaf": ["B"] }}"#,
+        ),
         (
             "{\n  \"hosts\": {\n    \"a.example\": [\n      \"A\"\n    ]\n  }\n}\n",
             "a.example",
@@ -100,7 +110,8 @@ fn what_is_there_already_is_skipped() {
         (format!(r#"{{"a.example": "3 1 1 {hex}"}}"#), Role::Leaf),
         (format!(r#"{{"a.example": {{"ca": "spki:sha256:{hex}"}}}}"#), Role::Ca),
     ] {
-        let edit = add(&filled(&text), &pattern("a.example"), &[rule("A", role)], End::Last).unwrap();
+        let edit =
+            add(&filled(&text), &pattern("a.example"), &[rule("A", role)], End::Last).unwrap();
         assert_eq!(edit.text, filled(&text));
         assert_eq!((edit.done.len(), edit.skipped.len()), (0, 1));
     }
@@ -111,11 +122,27 @@ fn a_pin_is_removed_in_whatever_form_it_stands() {
     let hex = data_encoding::HEXLOWER.encode(pin("A").digest());
     let [a, b] = ["A", "B"].map(|name| pin(name).to_string());
     for (text, role, expected) in [
-        (r#"{"a.example": ["A", "B"]}"#.to_owned(), Role::Any, r#"{"a.example": ["B"]}"#.to_owned()),
-        (r#"{"a.example": ["B", "A"]}"#.to_owned(), Role::Any, r#"{"a.example": ["B"]}"#.to_owned()),
-        (format!(r#"{{"a.example": ["spki:sha256:{hex}", "B"]}}"#), Role::Any, r#"{"a.example": ["B"]}"#.to_owned()),
+        (
+            r#"{"a.example": ["A", "B"]}"#.to_owned(),
+            Role::Any,
+            r#"{"a.example": ["B"]}"#.to_owned(),
+        ),
+        (
+            r#"{"a.example": ["B", "A"]}"#.to_owned(),
+            Role::Any,
+            r#"{"a.example": ["B"]}"#.to_owned(),
+        ),
+        (
+            format!(r#"{{"a.example": ["spki:sha256:{hex}", "B"]}}"#),
+            Role::Any,
+            r#"{"a.example": ["B"]}"#.to_owned(),
+        ),
         (format!(r#"{{"a.example": "{a};{b}"}}"#), Role::Any, r#"{"a.example": "B"}"#.to_owned()),
-        (format!(r#"{{"a.example": ["{b};{a}"]}}"#), Role::Any, r#"{"a.example": ["B"]}"#.to_owned()),
+        (
+            format!(r#"{{"a.example": ["{b};{a}"]}}"#),
+            Role::Any,
+            r#"{"a.example": ["B"]}"#.to_owned(),
+        ),
         // From every list, and the list with it.
         (
             r#"{"a.example": {"pins": ["B"], "leaf": ["A"], "ca": "A"}}"#.to_owned(),
@@ -128,7 +155,11 @@ fn a_pin_is_removed_in_whatever_form_it_stands() {
             Role::Leaf,
             r#"{"a.example": {"ca": "A", "mode": "report"}}"#.to_owned(),
         ),
-        (format!(r#"{{"a.example": ["B", "2 1 1 {hex}"]}}"#), Role::Ca, r#"{"a.example": ["B"]}"#.to_owned()),
+        (
+            format!(r#"{{"a.example": ["B", "2 1 1 {hex}"]}}"#),
+            Role::Ca,
+            r#"{"a.example": ["B"]}"#.to_owned(),
+        ),
     ] {
         let edit = remove(&filled(&text), &pattern("a.example"), &[rule("A", role)]).unwrap();
         assert_eq!(edit.text, filled(&expected), "{text}");
@@ -137,7 +168,8 @@ fn a_pin_is_removed_in_whatever_form_it_stands() {
 
 #[test]
 fn a_host_is_removed_whole() {
-    let text = filled("{\n  \"hosts\": {\n    \"a.example\": \"A\",\n    \"b.example\": [\"B\"]\n  }\n}");
+    let text =
+        filled("{\n  \"hosts\": {\n    \"a.example\": \"A\",\n    \"b.example\": [\"B\"]\n  }\n}");
     let edit = remove_host(&text, &pattern("A.example")).unwrap();
     assert_eq!(edit.text, filled("{\n  \"hosts\": {\n    \"b.example\": [\"B\"]\n  }\n}"));
     assert_eq!(edit.done, [rule("A", Role::Any)]);
@@ -201,7 +233,9 @@ fn written(shapes: &[Shape], is_shorthand: bool, blanks: &[&str]) -> String {
                     put_list(pins.iter().map(ToString::to_string), &mut put);
                 }
                 if *expires {
-                    [",", "\"expires\"", ":", "\"2027-03-01T00:00:00Z\""].into_iter().for_each(&mut put);
+                    [",", "\"expires\"", ":", "\"2027-03-01T00:00:00Z\""]
+                        .into_iter()
+                        .for_each(&mut put);
                 }
                 put("}");
             }
@@ -238,9 +272,8 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
-    let pins = |least| {
-        prop::collection::vec((0..6_u8).prop_map(|name| pin(&name.to_string())), least..3)
-    };
+    let pins =
+        |least| prop::collection::vec((0..6_u8).prop_map(|name| pin(&name.to_string())), least..3);
     prop_oneof![
         any_rule().prop_map(Shape::Lone),
         prop::collection::vec(any_rule(), 1..4).prop_map(Shape::List),

@@ -213,20 +213,7 @@ fn rules(value: Json, role: Role) -> Result<Vec<Rule>, Invalid> {
 
 fn rules_of(text: &str, role: Role) -> Result<Vec<Rule>, Invalid> {
     let rules = parse_text(text)?;
-    rules.into_iter().map(|rule| bind(rule, role)).collect()
-}
-
-/// The rule in the list of a role. A TLSA record has a role of its own, which must not contradict
-/// the list's.
-pub(super) fn bind(rule: Rule, list: Role) -> Result<Rule, Invalid> {
-    match (rule.role, list) {
-        (_, Role::Any) => Ok(rule),
-        (own, list) if own == Role::Any || own == list => Ok(Rule { role: list, ..rule }),
-        _ => Err(Invalid::new(
-            "the TLSA usage contradicts the list it stands in",
-            "usage 1 and 3 belong into `leaf`, 0 and 2 into `ca`; `pins` takes any",
-        )),
-    }
+    rules.into_iter().map(|rule| rule.within(role)).collect()
 }
 
 fn name<T: Copy + PartialEq>(choices: &[(&'static str, T)], chosen: T) -> &'static str {
