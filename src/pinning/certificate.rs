@@ -166,7 +166,10 @@ pub(super) fn key(spki: &SubjectPublicKeyInfo<'_>) -> String {
     };
     match name {
         "EC" => {
-            let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            // `as_oid` does not look at the tag, and explicit parameters are a SEQUENCE.
+            let parameters = spki.algorithm.parameters.as_ref();
+            let named = parameters.filter(|any| any.tag() == Tag::Oid);
+            let curve = named.and_then(|any| any.as_oid().ok());
             let curve =
                 curve.map(|oid| curve_name(&oid).map_or_else(|| oid.to_id_string(), str::to_owned));
             format!("EC {}", curve.as_deref().unwrap_or("with explicit parameters"))
