@@ -160,27 +160,28 @@ function syncFolder(folder) {
  */
 function commit({ ui, options }, { file, pattern, before, after, added = [], removed = [], more = {} }) {
   const isDry = Boolean(options['dry-run'])
+  const isChange = after !== before
   const diff = unified(file, before, after)
-  if (diff && !isDry) writeWhole(file, after, before)
+  if (isChange && !isDry) writeWhole(file, after, before)
   const told = {
     policy: file,
     pattern,
     added,
     removed,
-    written: diff !== '' && !isDry,
+    written: isChange && !isDry,
     ...(isDry && { diff }),
     ...more
   }
   ui.result(told, () => {
     if (isDry) return coloured(ui, diff)
-    if (!diff) return ''
+    if (!isChange) return ''
     const line =
       (/** @type {string} */ word) =>
       (/** @type {Rule} */ { pin, role }) =>
         `  ${word.padEnd(8)} ${pin}${role === 'any' ? '' : ` (${role})`}\n`
     return `${file}, ${pattern}:\n${[...removed.map(line('removed')), ...added.map(line('added'))].join('')}`
   })
-  if (isDry && diff) ui.note('nothing was written')
+  if (isDry && isChange) ui.note('nothing was written')
   warn(ui, before, after)
 }
 

@@ -81,13 +81,14 @@ function lengths(a, b) {
 function hunksOf(all) {
   /** @type {Edit[][]} */
   const hunks = []
-  let end = -1
+  let end = 0
   all.forEach(({ sign }, at) => {
     if (sign === ' ') return
     const start = Math.max(at - CONTEXT, end)
     const until = Math.min(at + CONTEXT + 1, all.length)
     const more = all.slice(start, until)
-    if (at - CONTEXT <= end) hunks.at(-1)?.push(...more)
+    const last = hunks.at(-1)
+    if (last && at - CONTEXT <= end) last.push(...more)
     else hunks.push(more)
     end = until
   })
