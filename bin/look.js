@@ -22,6 +22,12 @@ const HELP = `  --ca FILE                trust the authorities in this file inst
   --starttls PROTOCOL      speak smtp, imap, pop3, ftp, postgres, mysql, ldap or xmpp before TLS
   --timeout SECONDS        for the connection, and for the handshake; 10 where it is not given`
 
+const UNTRUSTED =
+  'its pins could be those of somebody in between; for a private authority give its certificate with --ca FILE'
+const MISNAMED = 'give the host by a name that the certificate carries, or that name with --servername NAME'
+const INCOMPLETE =
+  'so it has not proved that the key is its own; give the pins of its certificate file with tls-pinning add'
+
 /**
  * @typedef {object} Seen
  * @property {string} host The name that the policy, SNI and the certificate check use.
@@ -40,8 +46,11 @@ async function look(target, options) {
   parseHost(target) // what is no host is told so in the words of the command line
   const { host, port, path, chain, untrusted, incomplete } = await inspect(target, inspectOptions(options))
   const { label } = parseHost(host, port)
-  const reason = untrusted ?? incomplete
-  if (!path || reason) throw unverified(label, reason)
+  if (!path || untrusted) {
+    const isMisnamed = untrusted?.code === 'ERR_TLS_CERT_ALTNAME_INVALID'
+    throw refused(label, 'does not verify', untrusted, isMisnamed ? MISNAMED : UNTRUSTED)
+  }
+  if (incomplete) throw refused(label, 'does not finish the handshake', incomplete, INCOMPLETE)
   return { host, port, label, path, chain: chain.flatMap((/** @type {{ pem?: string }} */ { pem }) => pem ?? []) }
 }
 
@@ -62,15 +71,18 @@ function inspectOptions({ ca, proxy, servername, starttls, timeout }) {
 
 /**
  * @param {string} label
+ * @param {string} problem
  * @param {any} reason
+ * @param {string} hint
  */
-function unverified(label, reason) {
-  const [message] = (reason?.message ?? 'no path to a trusted authority').split('\n')
-  const hint =
-    'pins of a server that does not verify would be those of whoever is in between; ' +
-    'for a private authority give its certificate with --ca FILE'
+function refused(label, problem, reason, hint) {
+  const [line] = (reason?.message ?? 'no path to a trusted authority').split('\n')
+  // Native messages begin with the host that is named here already.
+  const message = line.replace(/^(\S+): /, (/** @type {string} */ all, /** @type {string} */ name) =>
+    name.startsWith(label.replace(/:\d+$/, '')) ? '' : all
+  )
   const more = { exit: EXIT.FINDING, hint, code: reason?.code, cause: reason }
-  return new CliError(`${label} does not verify: ${message}`, more)
+  return new CliError(`${label} ${problem}: ${message}`, more)
 }
 
 module.exports = { HELP, OPTIONS, look }

@@ -169,6 +169,11 @@ function explanation(out, seen, hasBackup) {
     : `The key of its issuer is the backup: when the server gets a new key from the same authority, nobody is locked out.
   The risk: whoever gets that issuer to sign a certificate for the host is accepted; and an authority may sign the next
   certificate with another of its keys. A key of your own that is kept apart has neither: --backup FILE.`
+  const next = [
+    [`TLS_PINNING_POLICY=${file} node --import tls-pinning/register app.js`, 'pins every connection of a program'],
+    [`tls-pinning check ${file}`, 'whether the servers still match, for cron and CI'],
+    [`tls-pinning rotate ${first} --policy ${file}`, 'when a key has changed']
+  ]
   return `
 Why these pins
   The server's own key is the closest pin there is. A renewal may keep it; one that does not needs new pins.
@@ -179,7 +184,5 @@ Before you trust them
   server itself with 'tls-pinning pin FILE', or from another network with 'tls-pinning inspect ${first}'.
 
 Next
-  TLS_PINNING_POLICY=${file} node --import tls-pinning/register app.js   pins every connection of a program
-  tls-pinning check ${file}                                              whether the servers still match, for cron and CI
-  tls-pinning rotate ${first} --policy ${file}                           when a key has changed`
+${table(next, '  ').trimEnd()}`
 }

@@ -40,7 +40,7 @@ Where the server meets none of the pins, that is what an attack looks like, so t
 the pin of the new key. Get that pin from whoever runs the server, by another way than this connection.
 
   --backup PIN|FILE        the next backup: a pin, or the file of a certificate, key or request
-  --accept PIN             the pin of the server's new key, or of its new issuer
+  --accept PIN|FILE        the server's new key, or its new issuer, as somebody else has told it
 ${HELP}
   --passphrase-file FILE   for an encrypted private key, of which the public half is pinned
 ${look.HELP}`,
@@ -111,7 +111,6 @@ function acceptedOf(pin, seen, options) {
  * @param {Compared[]} rules
  */
 function notMet(seen, rules) {
-  const [leaf] = seen.path
   const pins = rules.map(({ pin, role }) => `  ${pin}${role === 'any' ? '' : ` (${role})`}\n`).join('')
   return new CliError(
     `${seen.label} meets none of its pins. That is what an attack looks like.\nThe policy has\n${pins}` +
@@ -120,7 +119,7 @@ function notMet(seen, rules) {
       exit: EXIT.FINDING,
       hint:
         'ask whoever runs the server, by another way, for the pin of its new key. Only if it is the same:\n' +
-        `tls-pinning rotate ${seen.label} --accept ${leaf?.spkiPin} --backup FILE`,
+        `tls-pinning rotate ${seen.label} --accept PIN --backup FILE`,
       code: 'ERR_TLS_PIN_MISMATCH'
     }
   )
@@ -171,13 +170,13 @@ function whatNext({ label, path: [leaf] }, entry, rules) {
   if (!rules.some(rule => rule.isMet)) {
     return (
       `${expired}\nIt meets none of the pins: that is what an attack looks like. Ask whoever runs the server, by another way, ` +
-      `for the pin of its new key.\nOnly if it is the same: ${again} --accept ${leaf?.spkiPin} --backup FILE`
+      `for the pin of its new key.\nOnly if it is the same: ${again} --accept PIN --backup FILE`
     )
   }
   if (!isLeafPinned) {
     return (
       `${expired}\nIt passes by its issuer; no pin is of its own key. To pin that, compare it with another source, and then:\n` +
-      `${again} --accept ${leaf?.spkiPin}`
+      `${again} --accept PIN`
     )
   }
   return `${expired}\nIt passes. After a move to the backup key, give the next one: ${again} --backup FILE`

@@ -2,9 +2,9 @@
 // Which pins of an entry go and which come after a server's key has changed: the decision alone.
 //
 // A list of pins is in the order of their use: the one in use first, the backups behind it. So in a list that has a pin
-// which the server meets, those before it have been retired and those behind it are backups that wait. In a list that has
-// none, the first is the one that is no longer in use. In `ca` the order says nothing while one of the issuers is met: the
-// others are alternatives.
+// which the server meets, those before it have been retired and those behind it are backups that wait. In `ca` the order
+// says nothing then: the others are alternatives. Where a list has no pin that is met, its first is retired if a new one is
+// accepted in its place, if nothing at all is met, or if it is a list of the server's own keys: the key has changed then.
 
 /** @typedef {{ pin: string, role: 'any' | 'leaf' | 'ca', isMet: boolean }} Rule */
 /** @typedef {{ pin: string, role: 'any' | 'leaf' | 'ca' }} Added */
@@ -14,28 +14,28 @@
  * @returns {{ retired: Rule[], waiting: Rule[], accepted: Added | null, backup: Added | null }}
  */
 function plan({ rules, accepted, backup }) {
-  const lists = ['any', 'leaf', 'ca'].map(role => rules.filter(rule => rule.role === role))
-  const retired = lists.flatMap(retiredOf)
   const isKnown = (/** @type {string} */ pin) => rules.some(rule => rule.pin === pin)
+  const fresh = accepted && !isKnown(accepted.pin) ? { pin: accepted.pin, role: listFor(rules, accepted.isLeaf) } : null
+  const isMet = rules.some(rule => rule.isMet)
+  const retired = /** @type {const} */ (['any', 'leaf', 'ca']).flatMap(role => {
+    const list = rules.filter(rule => rule.role === role)
+    const met = list.findIndex(rule => rule.isMet)
+    if (met >= 0) return role === 'ca' ? [] : list.slice(0, met)
+    return fresh?.role === role || !isMet || role === 'leaf' ? list.slice(0, 1) : []
+  })
   return {
     retired,
     waiting: rules.filter(rule => !rule.isMet && !retired.includes(rule)),
-    accepted: accepted && !isKnown(accepted.pin) ? { pin: accepted.pin, role: listFor(rules, accepted.isLeaf) } : null,
+    accepted: fresh,
     backup: backup === undefined ? null : { pin: backup, role: listFor(rules, true) }
   }
-}
-
-/** @param {Rule[]} list */
-function retiredOf(list) {
-  const met = list.findIndex(rule => rule.isMet)
-  if (met < 0) return list.slice(0, 1)
-  return list[met]?.role === 'ca' ? [] : list.slice(0, met)
 }
 
 /**
  * The list that a key belongs into: the entry's own for its position, else the one for any.
  * @param {Rule[]} rules
  * @param {boolean} isLeaf
+ * @returns {Rule['role']}
  */
 function listFor(rules, isLeaf) {
   const own = isLeaf ? 'leaf' : 'ca'
