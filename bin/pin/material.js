@@ -160,22 +160,30 @@ function isPfx(der) {
 /** @param {Buffer} der */
 function isPrivate(der) {
   const { error } = JSON.parse(binding.kindOf(der))
-  return error !== undefined && PRIVATE_KEY_FORMS.some(type => readsAs(der, type))
+  return error !== undefined && formOf(der) !== undefined
 }
 
-const PRIVATE_KEY_FORMS = /** @type {const} */ (['pkcs8', 'pkcs1', 'sec1'])
-
 /**
- * @param {Buffer} der
- * @param {'pkcs8' | 'pkcs1' | 'sec1'} type
+ * The forms of a private key in DER. The last is OpenSSL's own for DSA, which Node reads in PEM only.
+ * @type {((der: Buffer) => crypto.PrivateKeyInput)[]}
  */
-function readsAs(der, type) {
-  try {
-    crypto.createPrivateKey({ key: der, format: 'der', type })
-    return true
-  } catch (error) {
-    return isMissingPassphrase(/** @type {any} */ (error))
-  }
+const PRIVATE_KEY_FORMS = [
+  key => ({ key, format: 'der', type: 'pkcs8' }),
+  key => ({ key, format: 'der', type: 'pkcs1' }),
+  key => ({ key, format: 'der', type: 'sec1' }),
+  key => ({ key: `-----BEGIN DSA PRIVATE KEY-----\n${key.toString('base64')}\n-----END DSA PRIVATE KEY-----\n` })
+]
+
+/** @param {Buffer} der */
+function formOf(der) {
+  return PRIVATE_KEY_FORMS.find(form => {
+    try {
+      crypto.createPrivateKey(form(der))
+      return true
+    } catch (error) {
+      return isMissingPassphrase(/** @type {any} */ (error))
+    }
+  })
 }
 
 /**
@@ -183,8 +191,8 @@ function readsAs(der, type) {
  * @param {string | undefined} passphrase
  */
 function ofPrivateDer(der, passphrase) {
-  const type = PRIVATE_KEY_FORMS.find(form => readsAs(der, form))
-  return ofPrivateKey({ key: der, format: 'der', type, passphrase })
+  const form = /** @type {(der: Buffer) => crypto.PrivateKeyInput} */ (formOf(der))
+  return ofPrivateKey({ ...form(der), passphrase })
 }
 
 /** @param {crypto.PrivateKeyInput} input */
