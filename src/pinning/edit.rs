@@ -160,9 +160,10 @@ fn add_rule(text: &str, pattern: &Pattern, rule: &Rule, end: End) -> Option<Stri
     let hosts = hosts(text)?;
     let pin = quote(&rule.pin.to_string());
     let Some(host) = hosts.find(|key| is_pattern(key, pattern)) else {
-        let value = match rule.role {
-            Role::Any => list(&hosts, &[pin]),
-            role => object(text, &hosts, &[(list_name(role), list(&hosts, &[pin]))]),
+        let pins = list(&hosts, &[pin]);
+        let value = match list_name(rule.role) {
+            "pins" => pins,
+            name => object(text, &hosts, &[(name, pins)]),
         };
         let last = hosts.len().checked_sub(1)?;
         let member = hosts.member(&pattern.to_string(), &value);
@@ -170,30 +171,22 @@ fn add_rule(text: &str, pattern: &Pattern, rule: &Rule, end: End) -> Option<Stri
     };
     let Some(entry) = hosts.child(host).filter(Block::is_object) else {
         if rule.role == Role::Any {
-            return add_to_list(&hosts, host, &pin, end, &hosts);
+            return add_to_list(&hosts, host, &pin, end);
         }
         let lists =
             [("pins", hosts.value(host).to_owned()), (list_name(rule.role), list(&hosts, &[pin]))];
         return hosts.replace(host, &object(text, &hosts, &lists));
     };
-    match entry.find(|key| key == list_name(rule.role)) {
-        Some(at) => add_to_list(&entry, at, &pin, end, &entry),
-        None => {
-            let lists = LISTS.iter().filter_map(|(name, _)| entry.find(|key| key == *name));
-            let member = entry.member(list_name(rule.role), &list(&entry, &[pin]));
-            Some(entry.insert_after(lists.max()?, &member))
-        }
+    if let Some(at) = entry.find(|key| key == list_name(rule.role)) {
+        return add_to_list(&entry, at, &pin, end);
     }
+    let lists = LISTS.iter().filter_map(|(name, _)| entry.find(|key| key == *name));
+    let member = entry.member(list_name(rule.role), &list(&entry, &[pin]));
+    Some(entry.insert_after(lists.max()?, &member))
 }
 
 /// The whole text with a pin more in the list, or beside the lone pin, in this place.
-fn add_to_list(
-    block: &Block<'_>,
-    at: usize,
-    pin: &str,
-    end: End,
-    around: &Block<'_>,
-) -> Option<String> {
+fn add_to_list(block: &Block<'_>, at: usize, pin: &str, end: End) -> Option<String> {
     match (block.child(at), end) {
         (Some(pins), End::First) => Some(pins.prepend(pin)),
         (Some(pins), End::Last) => Some(pins.insert_after(pins.len().checked_sub(1)?, pin)),
@@ -202,7 +195,7 @@ fn add_to_list(
             if end == End::First {
                 both.reverse();
             }
-            block.replace(at, &list(around, &both))
+            block.replace(at, &list(block, &both))
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::slice;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -184,16 +186,19 @@ fn what_would_be_no_policy_is_refused() {
     let host = pattern("a.example");
     for (outcome, problem) in [
         (remove(&text, &host, &[a.clone(), b.clone()]), "no pin would be left"),
-        (remove(&text, &host, &[c.clone()]), "has no pin"),
+        (remove(&text, &host, slice::from_ref(&c)), "has no pin"),
         (remove(&text, &host, &[rule("A", Role::Leaf)]), "has no pin"),
-        (remove(&text, &pattern("*.example"), &[a.clone()]), "has no entry"),
-        (remove(&text, &pattern("a.example:443"), &[a.clone()]), "has no entry"),
+        (remove(&text, &pattern("*.example"), slice::from_ref(&a)), "has no entry"),
+        (remove(&text, &pattern("a.example:443"), slice::from_ref(&a)), "has no entry"),
         (remove_host(&text, &pattern("c.example")), "has no entry"),
-        (add(&filled(r#"["A"]"#), &host, &[b.clone()], End::Last), "bare list"),
-        (add(&filled(r#""A""#), &host, &[b.clone()], End::Last), "bare list"),
-        (add("{}", &host, &[b.clone()], End::Last), "lists no hosts"),
-        (add("// comment\n{}", &host, &[b.clone()], End::Last), "not JSON"),
-        (add(r#"{"a.example": []}"#, &host, &[b], End::Last), "list of pins is empty"),
+        (add(&filled(r#"["A"]"#), &host, slice::from_ref(&b), End::Last), "bare list"),
+        (add(&filled(r#""A""#), &host, slice::from_ref(&b), End::Last), "bare list"),
+        (add("{}", &host, slice::from_ref(&b), End::Last), "lists no hosts"),
+        (add("// comment\n{}", &host, slice::from_ref(&b), End::Last), "not JSON"),
+        (
+            add(r#"{"a.example": []}"#, &host, slice::from_ref(&b), End::Last),
+            "list of pins is empty",
+        ),
     ] {
         let error = outcome.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
@@ -309,7 +314,7 @@ proptest! {
         let host = pattern(&format!("h{index}.example"));
         let before = Policy::from_json(&text).unwrap();
         let end = if first { End::First } else { End::Last };
-        let edit = add(&text, &host, std::slice::from_ref(&rule), end).unwrap();
+        let edit = add(&text, &host, slice::from_ref(&rule), end).unwrap();
         if edit.done.is_empty() {
             prop_assert_eq!(&edit.text, &text);
             return Ok(());
