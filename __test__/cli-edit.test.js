@@ -217,6 +217,8 @@ test('what cannot be done is said, and nothing is written', async () => {
   fs.writeFileSync(path.join(folder, 'bare.json'), `["${A}"]`)
   fs.writeFileSync(path.join(folder, 'comment.json'), `// pins\n{ "a.example": "${A}" }`)
   fs.writeFileSync(path.join(folder, 'twice.json'), `{ "a.example": "${A}", "A.example": "${B}" }`)
+  fs.writeFileSync(path.join(folder, 'latin1.json'), Buffer.from(`{ "$schema": "\xe9", "hosts": {} }`, 'latin1'))
+  fs.writeFileSync(path.join(folder, 'bom.json'), `\ufeff${POLICY}`)
   const before = fs.readdirSync(folder).map(name => [name, read(name)])
   for (const [args, message, hint] of /** @type {[string[], string, string][]} */ ([
     [['add'], 'a host and at least one pin are needed', '--help'],
@@ -233,6 +235,8 @@ test('what cannot be done is said, and nothing is written', async () => {
     [['add', 'a.example', A ?? '', '--policy', 'bare.json'], 'bare list', 'nothing was written'],
     [['add', 'a.example', A ?? '', '--policy', 'comment.json'], 'not JSON', 'tls-pinning lint comment.json'],
     [['add', 'a.example', A ?? '', '--policy', 'twice.json'], 'repeated', 'tls-pinning lint twice.json'],
+    [['add', 'a.example', A ?? '', '--policy', 'latin1.json'], 'latin1.json cannot be read: it is not UTF-8', ''],
+    [['add', 'a.example', A ?? '', '--policy', 'bom.json'], 'not JSON', 'tls-pinning lint bom.json'],
     [['remove'], 'a host is needed', '--help'],
     [['remove', 'a.example'], 'no entry `a.example`', 'nothing was written'],
     [['remove', 'www.example.com', A ?? ''], 'no entry `www.example.com`', 'nothing was written'],

@@ -1,6 +1,7 @@
 'use strict'
 // A policy file that a command changes: read strictly, written whole or not at all.
 
+const { isUtf8 } = require('node:buffer')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
@@ -30,12 +31,21 @@ function openPolicy({ policy: file = DEFAULT }) {
 /** @param {string} file */
 function readText(file) {
   try {
-    return fs.readFileSync(file, 'utf8')
+    return utf8(fs.readFileSync(file))
   } catch (cause) {
     const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause)
     const hint = 'give another file with --policy FILE, or write a first policy with: tls-pinning init HOST'
     throw new CliError(`${file} cannot be read: ${message}`, { exit: EXIT.USAGE, hint, code, cause })
   }
+}
+
+/**
+ * Not as `toString` reads it: what it replaces would be written back changed.
+ * @param {Buffer} bytes
+ */
+function utf8(bytes) {
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new Error('it is not UTF-8')
 }
 
 /**
@@ -109,6 +119,9 @@ function writeNew(file, text) {
   try {
     fs.writeFileSync(handle, text)
     fs.fsyncSync(handle)
+  } catch (error) {
+    fs.rmSync(file, { force: true })
+    throw error
   } finally {
     fs.closeSync(handle)
   }
@@ -136,8 +149,11 @@ function keepOwner(handle, uid, gid) {
 function syncFolder(folder) {
   try {
     const handle = fs.openSync(folder, 'r')
-    fs.fsyncSync(handle)
-    fs.closeSync(handle)
+    try {
+      fs.fsyncSync(handle)
+    } finally {
+      fs.closeSync(handle)
+    }
   } catch {}
 }
 
