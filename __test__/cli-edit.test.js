@@ -10,6 +10,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { afterEach, beforeEach, describe, test } = require('node:test')
 const { PinSet } = require('..')
+const { writeWhole } = require('../bin/edit/file.js')
 const { unified } = require('../bin/edit/unified.js')
 const { cli } = require('./helpers/cli')
 const pki = require('./helpers/pki')
@@ -199,6 +200,15 @@ describe('the file', () => {
     }
     assert.ok(seen > 10)
     assert.equal(read(), POLICY)
+  })
+
+  test('that somebody else has changed in the meantime is not overwritten', () => {
+    const file = path.join(folder, 'policy.json')
+    assert.throws(() => writeWhole(file, 'mine', 'what was read'), /changed by somebody else/)
+    assert.equal(read(), POLICY)
+    onlyFiles('policy.json')
+    writeWhole(file, 'mine', POLICY)
+    assert.equal(read(), 'mine')
   })
 
   test('that cannot be replaced stays as it is', {

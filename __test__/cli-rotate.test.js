@@ -13,6 +13,7 @@ const { pinnedRequest, PinSet } = require('..')
 const { plan } = require('../bin/rotate/plan.js')
 const { cli } = require('./helpers/cli')
 const pki = require('./helpers/pki')
+const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
 
 /** @typedef {import('./helpers/pki').Certificate} Certificate */
@@ -162,6 +163,17 @@ describe('init', () => {
       assert.deepEqual(Object.keys(written.hosts), [host.replace('localhost', 'api.example')])
       assert.equal(written.$schema, '../node_modules/tls-pinning/policy.schema.json')
     })
+  })
+
+  test('--proxy is the way to the server', async () => {
+    const proxy = await connectProxy()
+    await serving(pkis.first, async (_, host) => {
+      const { status, stderr } = await run(['init', host, '--ca', 'ca.pem', '--proxy', proxy.url])
+      assert.equal(status, 0, stderr)
+      assert.deepEqual(Object.keys(policy().hosts), [host])
+      assert.equal(proxy.heads.length, 1)
+    })
+    await proxy.close()
   })
 
   test('what does not verify is refused, and nothing is written', async () => {
