@@ -142,6 +142,10 @@ export interface Match {
 
 /** Something valid and still unwise in a policy, such as a host without a backup pin. */
 export interface PolicyWarning {
+  /**
+   * Stable: `unlisted-allowed`, `no-backup-pin`, `leaf-without-backup`, `duplicate-pin`, `zero-digest`, `empty-digest`,
+   * `expires-soon`, `expired`, `report-without-expiry`, `on-expiry-without-expiry`.
+   */
   code: string
   place: string
   message: string

@@ -385,6 +385,13 @@ describe('warnings', () => {
     ['the digest of nothing', [A, NOTHING], [['empty-digest', 'pins']]],
     ['soon', { 'a.example': { pins: [A, B], expires: SOON } }, [['expires-soon', 'hosts["a.example"]']]],
     ['past', { 'a.example': { pins: [A, B], expires: PAST } }, [['expired', 'hosts["a.example"]']]],
+    ['unlisted hosts', { unlisted: 'allow', hosts: { 'a.example': [A, B] } }, [['unlisted-allowed', 'unlisted']]],
+    ['reports', { 'a.example': { pins: [A, B], mode: 'report' } }, [['report-without-expiry', 'hosts["a.example"]']]],
+    [
+      'no end',
+      { 'a.example': { pins: [A, B], onExpiry: 'allow' } },
+      [['on-expiry-without-expiry', 'hosts["a.example"]']]
+    ],
     [
       'two hosts',
       { 'b.example': A, 'a.example': [B, ZERO] },

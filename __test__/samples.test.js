@@ -1,14 +1,13 @@
 'use strict'
 // Promise: every sample of the README and of docs/ runs as it stands. Only what a reader has to fill in is filled in: the hosts and the
-// pins, by the table below. What each prints is looked at, and every block of the documents is either run here or named
-// with the reason why not.
+// pins, by the table below. What each prints is looked at, and every block of the documents is either run here or stands
+// in the table with the reason why not.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
-const { promisify } = require('node:util')
 const { PinSet } = require('..')
 const { ca, leaf } = require('./helpers/pki')
 const { connectProxy } = require('./helpers/proxies')
@@ -20,12 +19,15 @@ const ROOT = path.join(__dirname, '..')
 const FOLDER = path.join(ROOT, 'target', 'samples')
 
 /**
- * What the samples print, in the order of the documents.
- * @type {Record<string, RegExp[]>}
+ * What the samples print, in the order of the documents. A text is the reason why a block is not run here.
+ * @type {Record<string, (RegExp | { exit: number, prints: RegExp } | string)[]>}
  */
 const PRINTS = {
   'README.md': [
+    'what `npm test` itself has done',
     /ERR_TLS_PIN_MISMATCH: localhost:\d+: no certificate on the verified path.*CN=localhost/s,
+    'run by the continuous integration',
+    'external/openssl.test.js',
     /sha256\/.{44}\n(.|\n)*on a trusted path/,
     /^200 localhost ok$/m,
     /^$/,
@@ -34,18 +36,13 @@ const PRINTS = {
     /^200 ok$/m,
     /^200$/m,
     /^200 ok$/m,
-    /^200\n200\n200$/m
+    /^200\n200\n200$/m,
+    /^200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
-  'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^pinned$/m, /^$/]
+  'docs/cli.md': ['cli-recipes.test.js', 'cli-recipes.test.js'],
+  'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^200$/m, /^pinned$/m, /^$/]
 }
-
-/** Blocks that are not run here. */
-const ELSEWHERE = [
-  { begins: 'npm install && npm run build', why: 'what `npm test` itself has done' },
-  { begins: 'npm start', why: 'run by the continuous integration' },
-  { begins: '# from a private key or a certificate', why: 'external/openssl.test.js' }
-]
 
 /** @type {{ close: () => Promise<void>, port: number }[]} */
 const servers = []
@@ -74,6 +71,9 @@ before(async () => {
     [/sha256\/current…/g, cert.pin],
     [/sha256\/backup…/g, backup.pin]
   ]
+  fs.mkdirSync(path.join(FOLDER, 'bin'))
+  const npx = `#!/bin/sh\nshift\nexec "${process.execPath}" "${path.join(ROOT, 'bin', 'tls-pinning.js')}" "$@"\n`
+  fs.writeFileSync(path.join(FOLDER, 'bin', 'npx'), npx, { mode: 0o755 })
   write('cert.pem', cert.pem)
   write('ca.pem', root.pem)
   write('client.pem', client.pem)
@@ -87,34 +87,32 @@ after(async () => {
   fs.rmSync(FOLDER, { recursive: true, force: true })
 })
 
-for (const [file, prints] of Object.entries(PRINTS)) {
-  const blocks = blocksOf(file)
+for (const [file, expected] of Object.entries(PRINTS)) {
   describe(file, LIMIT, () => {
-    const samples = blocks.filter(({ language }) => language === 'js')
+    const blocks = blocksOf(file)
+    const samples = blocks.filter(({ language }) => language === 'js' || language === 'sh')
 
-    it('has the samples that are expected', () => assert.equal(samples.length, prints.length))
+    it('has the samples that are expected', () => assert.equal(samples.length, expected.length))
 
-    for (const [index, { code, line }] of samples.entries()) {
-      it(`line ${line}: ${code.split('\n').find(text => text && !text.startsWith('import'))}`, async () => {
-        const name = `${path.basename(file, '.md')}-${line}.mjs`
-        write(name, fillIn(code))
-        const { stdout, stderr } = await node([name])
-        assert.match(stdout.trimEnd() + stderr.trimEnd(), prints[index])
+    for (const [index, { code, line, language }] of samples.entries()) {
+      const outcome = expected[index] ?? ''
+      const title = `line ${line}: ${code.split('\n').find(text => text && !/^(import|#)/.test(text))}`
+      if (typeof outcome === 'string') {
+        it(title, { skip: outcome }, () => {})
+        continue
+      }
+      it(title, async () => {
+        const { exit, prints } = outcome instanceof RegExp ? { exit: 0, prints: outcome } : outcome
+        const { status, output } =
+          language === 'js' ? await script(file, line, fillIn(code)) : await shell(fillIn(code))
+        assert.match(output, prints)
+        assert.equal(status, exit, output)
       })
     }
 
     for (const { code, line, language } of blocks) {
-      if (language === 'sh') {
-        const elsewhere = ELSEWHERE.find(({ begins }) => code.startsWith(begins))
-        it(`line ${line}: ${code.split('\n')[0]}${elsewhere ? `: ${elsewhere.why}` : ''}`, async () => {
-          if (elsewhere) return
-          const { stdout } = await run('sh', ['-ec', code])
-          assert.match(stdout, /^200$/m)
-        })
-      }
-      if (language === 'json') {
-        it(`line ${line}: a policy`, () => assert.ok(new PinSet(JSON.parse(fillIn(code)))))
-      }
+      if (language !== 'json') continue
+      it(`line ${line}: a policy`, () => assert.ok(new PinSet(JSON.parse(fillIn(code)))))
     }
   })
 }
@@ -153,22 +151,36 @@ function write(name, text) {
   fs.writeFileSync(path.join(FOLDER, name), text)
 }
 
-/** @param {string[]} args */
-function node(args) {
-  return run(process.execPath, args)
+/**
+ * @param {string} file
+ * @param {number} line
+ * @param {string} code
+ */
+function script(file, line, code) {
+  const name = `${path.basename(file, '.md')}-${line}.mjs`
+  write(name, code)
+  return run(process.execPath, [name])
+}
+
+/**
+ * As a user types it, with `npx` for a program that is not installed yet.
+ * @param {string} code
+ */
+function shell(code) {
+  return run('sh', ['-ec', code])
 }
 
 /**
  * @param {string} program
  * @param {string[]} args
+ * @returns {Promise<{ status: number, output: string }>}
  */
 function run(program, args) {
-  return promisify(execFile)(program, args, {
-    cwd: FOLDER,
-    timeout: 30_000,
-    env: {
-      PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH}`,
-      NODE_EXTRA_CA_CERTS: path.join(FOLDER, 'ca.pem')
-    }
+  const PATH = [path.join(FOLDER, 'bin'), path.dirname(process.execPath), process.env.PATH].join(path.delimiter)
+  const env = { PATH, NODE_EXTRA_CA_CERTS: path.join(FOLDER, 'ca.pem') }
+  return new Promise(resolve => {
+    execFile(program, args, { cwd: FOLDER, timeout: 30_000, env }, (error, stdout, stderr) =>
+      resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout.trimEnd()}${stderr.trimEnd()}` })
+    )
   })
 }

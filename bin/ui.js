@@ -35,7 +35,7 @@ class Ui {
    * @param {() => string} text
    */
   result(value, text) {
-    this.write(this.isJson ? `${JSON.stringify(value, null, 2)}\n` : text())
+    this.write(this.isJson ? `${JSON.stringify(value, null, 2).replace(UNPRINTABLE, inJson)}\n` : text())
   }
 
   /**
@@ -76,7 +76,7 @@ class Ui {
   fail({ code, message, hint }) {
     if (this.isJson) return this.result({ error: { code, message, hint } }, () => '')
     const label = colours(this.#err) ? styleText('red', 'error:', { validateStream: false }) : 'error:'
-    this.error(`${label} ${message}\n${hint}\n`)
+    this.error(`${label} ${message.split('\n').map(printable).join('\n')}\n${hint}\n`)
   }
 
   end() {
@@ -119,4 +119,25 @@ function width(cell) {
   return cell.replace(/\x1b\[[0-9;]*m/g, '').length
 }
 
-module.exports = { Ui, table }
+/** What could move the cursor, forge a line or hide text: controls, format and bidi characters, and what has no glyph. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/**
+ * A text of a server, a certificate or a file, on one line and with nothing in it that a terminal would obey.
+ * @param {unknown} text
+ */
+function printable(text) {
+  return String(text).replace(UNPRINTABLE, character => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
+/**
+ * The same text in JSON. Its strings hold no line break that is not escaped already.
+ * @param {string} character
+ */
+function inJson(character) {
+  if (character === '\n') return character
+  const units = character.split('')
+  return units.map(unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+}
+
+module.exports = { Ui, printable, table }

@@ -74,7 +74,10 @@ function flagsIn({ code, message }) {
 function parse(policy) {
   try {
     const pins = new PinSet(new PolicyText(policy))
-    for (const { place, message } of threads.isMainThread ? pins.warnings : []) warn(`${place}: ${message}`)
+    for (const { code, place, message } of threads.isMainThread ? pins.warnings : []) {
+      // `"unlisted": "allow"` is how one asks not to be told of unlisted hosts.
+      if (code !== 'unlisted-allowed') warn(`${place}: ${message}`)
+    }
     return pins
   } catch (error) {
     return stop(`the policy in ${process.env[VARIABLE]} is not valid: ${/** @type {Error} */ (error).message}`)

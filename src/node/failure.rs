@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pinning::Invalid;
 use crate::tls::Failure;
-use crate::tls::verified::{Excused, PathCertificateInfo, Step, Verified};
+use crate::tls::verified::{Excused, PathCertificateInfo, Verified};
 
 /// The fields of the error to be made.
 #[must_use]
@@ -55,13 +55,12 @@ pub fn verified(verified: &Verified) -> Map<String, Value> {
     let entry = verified.entry.as_ref();
     let expected = entry
         .map(|entry| entry.rules().iter().map(|rule| rule.pin.to_string()).collect::<Vec<_>>());
-    let path = verified.path.iter().map(Step::describe);
     let fields = [
         ("pattern", json!(entry.and_then(|entry| entry.pattern()).map(ToString::to_string))),
         ("expected", json!(expected)),
         ("matched", json!(verified.matched.as_ref().map(|found| found.pin.to_string()))),
         ("excused", json!(verified.excused.as_ref().map(Excused::as_str))),
-        ("path", json!(path.map(|info| certificate(&info)).collect::<Vec<_>>())),
+        ("path", json!(verified.described().iter().map(certificate).collect::<Vec<_>>())),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -2,19 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::entry::Entry;
+use super::entry::{Entry, Mode, OnExpiry};
 use super::error::quoted;
 use super::pin::{Pin, Role};
-use super::policy::Policy;
+use super::policy::{Hosts, Policy, Unlisted};
 use super::time;
 
 /// Something a policy's author should know. It changes no decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Stable: `no-backup-pin`, `leaf-without-backup`, `duplicate-pin`, `zero-digest`,
-    /// `empty-digest`, `expires-soon` or `expired`.
+    /// Stable: `unlisted-allowed`, `no-backup-pin`, `leaf-without-backup`, `duplicate-pin`,
+    /// `zero-digest`, `empty-digest`, `expires-soon`, `expired`, `report-without-expiry` or
+    /// `on-expiry-without-expiry`.
     pub code: &'static str,
-    /// Where in the canonical policy: `hosts["api.example.com"]`, or `pins` for a bare list.
+    /// Where in the canonical policy: `hosts["api.example.com"]`, `unlisted`, or `pins` for a bare
+    /// list.
     pub place: String,
     pub message: String,
 }
@@ -24,10 +26,24 @@ pub struct Warning {
 const SOON: i64 = 30 * 86_400;
 
 impl Policy {
-    /// What is unwise in it at `now`, in Unix seconds, in the order of its entries.
+    /// What is unwise in it at `now`, in Unix seconds: in it as a whole, then in the order of its
+    /// entries.
+    ///
+    /// That an entry can never apply is not among it. The more specific entry wins, and whatever is
+    /// more specific than a wildcard leaves names over: only a repeated pattern, which is an error,
+    /// could take all of another's.
     #[must_use]
     pub fn warnings(&self, now: i64) -> Vec<Warning> {
         let mut warnings = Vec::new();
+        if matches!(self.hosts, Hosts::Listed { .. }) && self.unlisted == Unlisted::Allow {
+            let message = "a host that no entry is for, a misspelled one among them, is connected to without pins \
+                           and without a word; write `report` to hear of it, or `deny`";
+            warnings.push(Warning {
+                code: "unlisted-allowed",
+                place: "unlisted".to_owned(),
+                message: message.to_owned(),
+            });
+        }
         for entry in self.entries() {
             let place = entry.pattern().map_or_else(
                 || "pins".to_owned(),
@@ -39,6 +55,7 @@ impl Policy {
             check_backup(entry, &mut warn);
             check_pins(entry, &mut warn);
             check_expiry(entry, now, &mut warn);
+            check_looseness(entry, &mut warn);
         }
         warnings
     }
@@ -86,6 +103,22 @@ fn check_expiry(entry: &Entry, now: i64, warn: &mut impl FnMut(&'static str, Str
     }
 }
 
+/// What was meant for a time, and has no end.
+fn check_looseness(entry: &Entry, warn: &mut impl FnMut(&'static str, String)) {
+    if entry.expires().is_some() {
+        return;
+    }
+    if entry.mode() == Mode::Report {
+        let message = "it only reports, and nothing says until when: add `expires`, so that it is not forgotten, or \
+                       enforce it";
+        warn("report-without-expiry", message.to_owned());
+    }
+    if entry.on_expiry() == OnExpiry::Allow {
+        let message = "it has `onExpiry` and never expires: add `expires`, or leave `onExpiry` out";
+        warn("on-expiry-without-expiry", message.to_owned());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +139,9 @@ mod tests {
         let (a, b) = (key("a"), key("b"));
         let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let entry = |rest: &str| format!(r#"{{"x.example": {{ {rest} }} }}"#);
+        let unlisted = |what: &str| {
+            format!(r#"{{"unlisted": "{what}", "hosts": {{"x.example": ["{a}", "{b}"]}}}}"#)
+        };
         let expiring = |at: i64| {
             entry(&format!(r#""pins": ["{a}", "{b}"], "expires": "{}""#, time::format(NOW + at)))
         };
@@ -128,6 +164,24 @@ mod tests {
                 ),
                 vec!["empty-digest"],
             ),
+            (
+                entry(&format!(r#""pins": ["{a}", "{b}"], "mode": "report""#)),
+                vec!["report-without-expiry"],
+            ),
+            (
+                entry(&format!(r#""pins": ["{a}", "{b}"], "onExpiry": "allow""#)),
+                vec!["on-expiry-without-expiry"],
+            ),
+            (
+                entry(&format!(
+                    r#""pins": ["{a}", "{b}"], "mode": "report", "onExpiry": "allow", "expires": "{}""#,
+                    time::format(NOW + SOON + 1)
+                )),
+                vec![],
+            ),
+            (unlisted("allow"), vec!["unlisted-allowed"]),
+            (unlisted("report"), vec![]),
+            (unlisted("deny"), vec![]),
             (expiring(SOON + 1), vec![]),
             (expiring(SOON), vec!["expires-soon"]),
             (expiring(1), vec!["expires-soon"]),

@@ -99,7 +99,7 @@ impl PathVerifier {
                 Some(Excused::Mismatch)
             }
             (Some(entry), None) => {
-                let path = verified.path.iter().map(Step::describe).collect();
+                let path = verified.described().to_vec();
                 return Err(Failure::mismatch(entry, path, proof));
             }
             (None, _) => excuse.as_ref().map(Excused::from),

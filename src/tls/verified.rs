@@ -35,6 +35,7 @@ pub struct Verified {
     /// Why the connection was let through although nothing matched.
     pub excused: Option<Excused>,
     window: OnceLock<(i64, i64)>,
+    described: OnceLock<Vec<PathCertificateInfo>>,
 }
 
 /// What a looser policy let through, to be reported.
@@ -80,7 +81,14 @@ impl Verified {
             entry: None,
             excused: None,
             window: OnceLock::new(),
+            described: OnceLock::new(),
         }
+    }
+
+    /// The path in words.
+    #[must_use]
+    pub fn described(&self) -> &[PathCertificateInfo] {
+        self.described.get_or_init(|| self.path.iter().map(Step::describe).collect())
     }
 
     /// Whether the outcome is the same at this time: every certificate whose dates are known is in date, and

@@ -27,8 +27,8 @@ pub struct IdentityVerifier {
     rules: Arc<PathVerifier>,
     pins: Arc<PinSet>,
     identity: Identity,
-    /// What full handshakes have proved, so that the stream above them need not prove it twice. Looked up by
-    /// policy generation and the very bytes of the chain.
+    /// What has been proved, so that the stream above a handshake, and the next handshake, need not prove it again.
+    /// Looked up by policy generation and the very bytes of the chain.
     proved: Mutex<Vec<Arc<Verified>>>,
 }
 
@@ -45,7 +45,7 @@ impl IdentityVerifier {
         &self.pins
     }
 
-    /// Verifies a chain under the policy in force now.
+    /// Verifies a chain under the policy in force now, whatever is known of it.
     pub fn verify(
         &self,
         presented: &[CertificateDer<'_>],
@@ -65,8 +65,9 @@ impl IdentityVerifier {
         Ok(verified)
     }
 
-    /// What is known of a chain that the handshake has authenticated: on a full handshake the outcome just
-    /// reached, on a resumed one an earlier outcome if it still holds now, else verified anew.
+    /// What a chain proves under the policy in force now: an earlier outcome if it still holds, else verified anew.
+    /// The signatures of the same bytes do not change; what does is asked for. That the server holds the leaf's key
+    /// each handshake proves for itself.
     pub fn proved(
         &self,
         presented: &[CertificateDer<'_>],
@@ -106,7 +107,7 @@ impl ServerCertVerifier for IdentityVerifier {
         let mut presented = Vec::with_capacity(1 + intermediates.len());
         presented.push(CertificateDer::from(end_entity.as_ref()));
         presented.extend(intermediates.iter().map(|der| CertificateDer::from(der.as_ref())));
-        self.verify(&presented, now).map_err(refused)?;
+        self.proved(&presented, now).map_err(refused)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -138,4 +139,134 @@ impl ServerCertVerifier for IdentityVerifier {
 /// Carries a failure through rustls, which sends the server a `certificate_unknown` alert for it.
 pub fn refused(failure: Failure) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(failure))))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+    use crate::pinning::{Host, Policy};
+    use crate::tls::config::crls;
+    use crate::tls::path::Trust;
+    use crate::tls::test_pki::*;
+
+    const HOST: &str = "api.example";
+
+    struct World {
+        verifier: IdentityVerifier,
+        pins: Arc<PinSet>,
+        middle: Node,
+        leaf: Node,
+    }
+
+    impl World {
+        /// The leaf outlives its issuer by a second, the policy's entry ends before both.
+        fn new(with_crl: bool) -> Self {
+            let root = Node::root(ca("root"));
+            let middle = root.issue(dated(ca("middle"), FROM, TO - 1));
+            let leaf = middle.issue(server(&[HOST]));
+            let crl = [root.crl(&[], TO), middle.crl(&[], NOW + 10)];
+            let rules = PathVerifier {
+                trust: Trust::Ca(store(&[&root])),
+                crls: if with_crl { crls(&crl).unwrap() } else { Vec::new() },
+                algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
+                max_intermediates: None,
+            };
+            let pins = Arc::new(PinSet::new(policy(&leaf, "")));
+            let identity = Identity::new(Host::parse(HOST).unwrap(), 443).unwrap();
+            let verifier = IdentityVerifier::new(Arc::new(rules), Arc::clone(&pins), identity);
+            Self { verifier, pins, middle, leaf }
+        }
+
+        /// What rustls asks in a full handshake, and what is known afterwards.
+        fn handshake(
+            &self,
+            chain: &[CertificateDer<'_>],
+            now: u64,
+        ) -> Result<Arc<Verified>, Error> {
+            let name = ServerName::try_from(HOST).unwrap();
+            let (leaf, others) = chain.split_first().unwrap();
+            self.verifier.verify_server_cert(leaf, others, &name, &[], unix(now))?;
+            Ok(self.verifier.proved(chain, unix(now)).unwrap())
+        }
+    }
+
+    fn policy(leaf: &Node, more: &str) -> Policy {
+        let text = format!(r#"{{"hosts":{{"{HOST}":{{"leaf":"{}"{more}}}}}}}"#, leaf.pin());
+        Policy::from_json(&text).unwrap()
+    }
+
+    #[test]
+    fn a_chain_is_verified_once() {
+        let world = World::new(false);
+        let chain = chain(&[&world.leaf, &world.middle]);
+        let first = world.handshake(&chain, NOW).unwrap();
+        assert!(Arc::ptr_eq(&first, &world.handshake(&chain, NOW + 60).unwrap()));
+    }
+
+    #[test]
+    fn what_changes_is_asked_each_time() {
+        type Case = (&'static str, u64, fn(&World), fn(&World) -> Vec<CertificateDer<'static>>);
+        let same: fn(&World) -> Vec<CertificateDer<'static>> =
+            |world| chain(&[&world.leaf, &world.middle]);
+        let cases: &[Case] = &[
+            ("an issuer has expired", TO, |_| {}, same),
+            ("not valid yet", FROM - 1, |_| {}, same),
+            (
+                "other pins",
+                NOW,
+                |world| {
+                    world.pins.replace(policy(&world.middle, ""));
+                },
+                same,
+            ),
+            (
+                "the entry has expired",
+                NOW,
+                |world| {
+                    world.pins.replace(policy(&world.leaf, r#","expires":"2027-01-15T07:59:59Z""#));
+                },
+                same,
+            ),
+            (
+                "the leaf of another, by the same issuer",
+                NOW,
+                |_| {},
+                |world| chain(&[&world.middle.issue(server(&[HOST])), &world.middle]),
+            ),
+            (
+                "the pinned key in a certificate by nobody",
+                NOW,
+                |_| {},
+                |world| chain(&[&world.leaf.renewed(server(&[HOST])), &world.middle]),
+            ),
+            ("without the issuer", NOW, |_| {}, |world| chain(&[&world.leaf])),
+        ];
+        for (what, now, change, shown) in cases {
+            let world = World::new(false);
+            world.handshake(&same(&world), NOW).unwrap();
+            change(&world);
+            assert!(world.handshake(&shown(&world), *now).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_at_its_second_for_a_known_chain_too() {
+        let world = World::new(false);
+        let chain = chain(&[&world.leaf, &world.middle]);
+        world.pins.replace(policy(&world.leaf, r#","expires":"2027-01-15T08:01:00Z""#));
+        world.handshake(&chain, NOW + 59).unwrap();
+        assert!(world.handshake(&chain, NOW + 60).is_err());
+    }
+
+    #[test]
+    fn with_crls_every_handshake_is_verified() {
+        let world = World::new(true);
+        let chain = chain(&[&world.leaf, &world.middle]);
+        let first = world.handshake(&chain, NOW).unwrap();
+        assert!(!Arc::ptr_eq(&first, &world.handshake(&chain, NOW).unwrap()));
+        // The issuer's list has run out.
+        assert!(world.handshake(&chain, NOW + 11).is_err());
+    }
 }
