@@ -17,7 +17,7 @@ const OPTIONS = /** @type {const} */ ({
 
 /** What their help says of them. */
 const HELP = `  --ca FILE                trust the authorities in this file instead of the usual ones
-  --proxy URL              connect through this proxy: http, https or socks5
+  --proxy URL              connect through this proxy: http, https or socks5; env for the one in the environment
   --servername NAME        expect and pin this name instead of the host's
   --starttls PROTOCOL      speak smtp, imap, pop3, ftp, postgres, mysql, ldap or xmpp before TLS
   --timeout SECONDS        for the connection, and for the handshake; 10 where it is not given`

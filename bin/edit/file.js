@@ -5,9 +5,9 @@ const { isUtf8 } = require('node:buffer')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
-const { PinInvalidError } = require('../../lib/errors.js')
 const { PinSet, PolicyText } = require('../../lib/policy.js')
 const { CliError, EXIT } = require('../errors.js')
+const { nameOf, parsePolicy } = require('../policies.js')
 const { unified } = require('./unified.js')
 
 const DEFAULT = 'policy.json'
@@ -25,7 +25,7 @@ const HELP = `  --policy FILE            the policy to change; policy.json where
  */
 function openPolicy({ policy: file = DEFAULT }) {
   const text = readText(file)
-  return { file, text, pins: parsed(file, text) }
+  return { file, text, pins: parsePolicy(file, text) }
 }
 
 /** @param {string} file */
@@ -35,7 +35,7 @@ function readText(file) {
   } catch (cause) {
     const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause)
     const hint = 'give another file with --policy FILE, or write a first policy with: tls-pinning init HOST'
-    throw new CliError(`${file} cannot be read: ${message}`, { exit: EXIT.USAGE, hint, code, cause })
+    throw new CliError(`${nameOf(file)} cannot be read: ${message}`, { exit: EXIT.USAGE, hint, code, cause })
   }
 }
 
@@ -46,29 +46,6 @@ function readText(file) {
 function utf8(bytes) {
   if (isUtf8(bytes)) return bytes.toString('utf8')
   throw new Error('it is not UTF-8')
-}
-
-/**
- * @param {string} file
- * @param {string} text
- */
-function parsed(file, text) {
-  try {
-    return new PinSet(new PolicyText(text))
-  } catch (cause) {
-    throw inFile(file, cause)
-  }
-}
-
-/**
- * An error about what stands in a file, with the file's name.
- * @param {string} file
- * @param {unknown} cause
- * @param {string} [hint]
- */
-function inFile(file, cause, hint = `correct it, and look at it with: tls-pinning lint ${file}`) {
-  if (!(cause instanceof PinInvalidError)) return cause
-  return new CliError(`${file}: ${cause.message}`, { exit: EXIT.USAGE, hint, code: cause.code, cause })
 }
 
 /**
@@ -225,4 +202,4 @@ function warn(ui, before, after) {
   }
 }
 
-module.exports = { DEFAULT, HELP, OPTIONS, commit, inFile, openPolicy, writeNew, writeWhole }
+module.exports = { DEFAULT, HELP, OPTIONS, commit, openPolicy, writeNew, writeWhole }

@@ -3,7 +3,7 @@
 
 const binding = require('../../lib/native.js')
 const { unwrap } = require('../../lib/errors.js')
-const { inFile } = require('./file.js')
+const { inFile } = require('../policies.js')
 
 /** @typedef {{ text: string, done: import('./file.js').Rule[], skipped: import('./file.js').Rule[] }} Edit */
 
