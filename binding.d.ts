@@ -81,6 +81,9 @@ export declare class Port {
   write(id: number, piece?: Uint8Array | undefined | null): number
 }
 
+/** The certificates of a PKCS#12 archive in base64, that of its key first. The key is not handed out. */
+export declare function certificatesOfPfx(archive: Uint8Array, passphrase: string): string
+
 /**
  * Decides about the certificates shown, the server's own first. A port that is not known is guessed, and not
  * told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
@@ -89,6 +92,8 @@ export declare function checkShown(pins: NativePinSet, host: string, port: numbe
 
 /** Converts a policy; the answer has the text, or null where nothing can be said, and what is lost. */
 export declare function convertPolicy(text: string, conversion: NativeConversion): string
+/** One certificate, public key or request in PEM or DER, with its pins. */
+export declare function describeMaterial(material: Uint8Array): string
 
 /** Whether two texts name the same host. What is no host is the same as nothing. */
 export declare function isSameHost(one: string, other: string): boolean
@@ -173,6 +178,14 @@ export declare function pinSet(policy: string): NativePinSet | string
 
 /** The names of the formats. */
 export declare function policyFormats(): Array<string>
+/**
+ * A policy's text with pins added to the entry of a pattern, behind those that are there or `first`. `role` is `leaf`,
+ * `ca` or what a pin says itself.
+ */
+export declare function policyAdd(text: string, pattern: string, pins: Array<string>, role: string | undefined | null, first: boolean): string
+
+/** A policy's text without these pins in the entry of a pattern or, where there are none given, without the entry. */
+export declare function policyRemove(text: string, pattern: string, pins: Array<string>, role?: string | undefined | null): string
 
 /** Makes a proxy; `options` and `pins` are those of the TLS with an `https` one. A string is the error, as JSON. */
 export declare function proxy(given: NativeProxyOptions, options?: NativeOptions | undefined | null, pins?: NativePinSet | undefined | null, trust?: NativeTrust | undefined | null): NativeProxy | string

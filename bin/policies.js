@@ -26,14 +26,30 @@ function readText(file) {
  * @param {string} file
  */
 function readPolicy(file) {
-  const text = readText(file)
+  return parsePolicy(file, readText(file))
+}
+
+/**
+ * @param {string} file
+ * @param {string} text
+ */
+function parsePolicy(file, text) {
   try {
     return new PinSet(new PolicyText(text))
   } catch (cause) {
-    if (!(cause instanceof PinInvalidError)) throw cause
-    const hint = `correct it, and look at it with: tls-pinning lint ${printable(file)}`
-    throw new CliError(`${nameOf(file)}: ${cause.message}`, { exit: EXIT.USAGE, hint, code: cause.code, cause })
+    throw inFile(file, cause, `correct it, and look at it with: tls-pinning lint ${printable(file)}`)
   }
+}
+
+/**
+ * An error about what stands in a file, with the file's name.
+ * @param {string} file
+ * @param {unknown} cause
+ * @param {string} hint
+ */
+function inFile(file, cause, hint) {
+  if (!(cause instanceof PinInvalidError)) return cause
+  return new CliError(`${nameOf(file)}: ${cause.message}`, { exit: EXIT.USAGE, hint, code: cause.code, cause })
 }
 
 /**
@@ -44,4 +60,4 @@ function nameOf(file) {
   return file === '-' ? 'standard input' : printable(file)
 }
 
-module.exports = { nameOf, readPolicy, readText }
+module.exports = { inFile, nameOf, parsePolicy, readPolicy, readText }

@@ -6,16 +6,19 @@
 //! - [`proxy`]: the way through a proxy; [`lookup`]: names that JavaScript looks up
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
 //! - [`convert`]: policies from and to other formats
+//! - [`edit`], [`material`]: changes to a policy's text; what a file of certificates or keys holds
 //! - [`identity`]: the decision about a connection of Node's own TLS
 //! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
 
 pub mod client;
 pub mod convert;
+pub mod edit;
 pub mod exchange;
 pub mod failure;
 pub mod identity;
 pub mod inspect;
 pub mod lookup;
+pub mod material;
 pub mod pins;
 pub mod port;
 pub mod proxy;

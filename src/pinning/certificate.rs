@@ -158,14 +158,18 @@ fn ip(bytes: &[u8]) -> String {
     v4.or_else(|_| v6()).unwrap_or_else(|_| "<invalid>".to_owned())
 }
 
-fn key(spki: &SubjectPublicKeyInfo<'_>) -> String {
+/// What kind of key it is, as in [`CertificateInfo::key`].
+pub(super) fn key(spki: &SubjectPublicKeyInfo<'_>) -> String {
     let algorithm = &spki.algorithm.algorithm;
     let Some(name) = algorithm_name(algorithm) else {
         return algorithm.to_id_string();
     };
     match name {
         "EC" => {
-            let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            // `as_oid` does not look at the tag, and explicit parameters are a SEQUENCE.
+            let parameters = spki.algorithm.parameters.as_ref();
+            let named = parameters.filter(|any| any.tag() == Tag::Oid);
+            let curve = named.and_then(|any| any.as_oid().ok());
             let curve =
                 curve.map(|oid| curve_name(&oid).map_or_else(|| oid.to_id_string(), str::to_owned));
             format!("EC {}", curve.as_deref().unwrap_or("with explicit parameters"))
@@ -192,6 +196,9 @@ fn algorithm_name(algorithm: &Oid<'_>) -> Option<&'static str> {
         (oid!(1.2.840.10045.2.1), "EC"),
         (oid!(1.2.840.113549.1.1.1), "RSA"),
         (oid!(1.2.840.113549.1.1.10), "RSA-PSS"),
+        (oid!(1.2.840.10040.4.1), "DSA"),
+        (oid!(1.3.101.110), "X25519"),
+        (oid!(1.3.101.111), "X448"),
         (oid!(1.3.101.112), "Ed25519"),
         (oid!(1.3.101.113), "Ed448"),
         (oid!(2.16.840.1.101.3.4.3.17), "ML-DSA-44"),

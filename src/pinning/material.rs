@@ -4,8 +4,9 @@ use rustls_pki_types::pem::{self, PemObject as _, SectionKind};
 use x509_parser::asn1_rs::{Any, FromDer as _, Tag};
 use x509_parser::prelude::{SubjectPublicKeyInfo, X509CertificationRequest};
 
-use super::certificate::read_certificate;
+use super::certificate::{self, read_certificate};
 use super::error::{Invalid, quoted};
+use super::name;
 use super::pin::{Algorithm, Pin, Target};
 
 /// A certificate, a public key or a certificate request, as DER.
@@ -67,6 +68,25 @@ impl Material {
                 "pin the key (target spki), or give a certificate",
             )),
         }
+    }
+
+    /// What kind of key it is: `EC P-256`, `RSA 2048`, `Ed25519`; an unknown algorithm as its OID.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Material::spki`].
+    pub fn key(&self) -> Result<String, Invalid> {
+        let spki = SubjectPublicKeyInfo::from_der(self.spki()?);
+        spki.map(|(_, spki)| certificate::key(&spki))
+            .map_err(|_| Invalid::new("this is not the DER it is said to be", GIVE))
+    }
+
+    /// Whom a request is for.
+    #[must_use]
+    pub fn requester(&self) -> Option<String> {
+        let Self::Request(der) = self else { return None };
+        let (_, request) = X509CertificationRequest::from_der(der).ok()?;
+        Some(name::text(&request.certification_request_info.subject))
     }
 
     fn from_pem(text: &str) -> Result<Self, Invalid> {

@@ -16,16 +16,19 @@
 //!   lookup.
 //! - `policy_json`, `json`, `time`: the strict parser of a policy file, and its canonical text.
 //! - [`convert`] (`formats`): policies from and to the formats of others.
+//! - [`edit`], `layout`: changes to a policy's text that keep its formatting.
 //! - [`Warning`] (`lint`): what is valid in a policy and still unwise.
 //! - [`CertificateInfo`] (`certificate`, `name`): what an error message tells of a certificate.
 //! - [`PinSet`] (`pin_set`): the live policy that is replaced as a whole.
 
 mod certificate;
+pub mod edit;
 mod entry;
 mod error;
 mod formats;
 mod host;
 mod json;
+mod layout;
 mod lint;
 mod material;
 mod name;

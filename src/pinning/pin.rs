@@ -5,6 +5,8 @@ use std::fmt;
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::error::Invalid;
+
 /// What a pin is the digest of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
@@ -165,6 +167,24 @@ pub enum Role {
 pub struct Rule {
     pub pin: Pin,
     pub role: Role,
+}
+
+impl Rule {
+    /// The rule in the list of a role. A TLSA record has a role of its own, which must not contradict the list's.
+    ///
+    /// # Errors
+    ///
+    /// It does.
+    pub fn within(self, list: Role) -> Result<Self, Invalid> {
+        match (self.role, list) {
+            (_, Role::Any) => Ok(self),
+            (own, list) if own == Role::Any || own == list => Ok(Self { role: list, ..self }),
+            _ => Err(Invalid::new(
+                "the TLSA usage contradicts the list it stands in",
+                "usage 1 and 3 belong into `leaf`, 0 and 2 into `ca`; `pins` takes any",
+            )),
+        }
+    }
 }
 
 impl fmt::Display for Rule {

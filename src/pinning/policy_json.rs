@@ -17,6 +17,9 @@ use super::time;
 const UNLISTED: [(&str, Unlisted); 3] =
     [("deny", Unlisted::Deny), ("allow", Unlisted::Allow), ("report", Unlisted::Report)];
 const ON_EXPIRY: [(&str, OnExpiry); 2] = [("deny", OnExpiry::Deny), ("allow", OnExpiry::Allow)];
+/// The lists of an entry, in the order of the canonical text.
+pub(super) const LISTS: [(&str, Role); 3] =
+    [("pins", Role::Any), ("leaf", Role::Leaf), ("ca", Role::Ca)];
 const MODE: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("report", Mode::Report)];
 
 /// See [`Policy::from_json`].
@@ -61,7 +64,7 @@ pub(super) fn write(policy: &Policy) -> Value {
 
 fn write_entry(entry: &Entry) -> Value {
     let mut members = Map::new();
-    for (key, role) in [("pins", Role::Any), ("leaf", Role::Leaf), ("ca", Role::Ca)] {
+    for (key, role) in LISTS {
         let pins = entry.rules.iter().filter(|rule| rule.role == role);
         let pins: Vec<String> = pins.map(|rule| rule.pin.to_string()).collect();
         if !pins.is_empty() {
@@ -210,20 +213,7 @@ fn rules(value: Json, role: Role) -> Result<Vec<Rule>, Invalid> {
 
 fn rules_of(text: &str, role: Role) -> Result<Vec<Rule>, Invalid> {
     let rules = parse_text(text)?;
-    rules.into_iter().map(|rule| bind(rule, role)).collect()
-}
-
-/// The rule in the list of a role. A TLSA record has a role of its own, which must not contradict
-/// the list's.
-fn bind(rule: Rule, list: Role) -> Result<Rule, Invalid> {
-    match (rule.role, list) {
-        (_, Role::Any) => Ok(rule),
-        (own, list) if own == Role::Any || own == list => Ok(Rule { role: list, ..rule }),
-        _ => Err(Invalid::new(
-            "the TLSA usage contradicts the list it stands in",
-            "usage 1 and 3 belong into `leaf`, 0 and 2 into `ca`; `pins` takes any",
-        )),
-    }
+    rules.into_iter().map(|rule| rule.within(role)).collect()
 }
 
 fn name<T: Copy + PartialEq>(choices: &[(&'static str, T)], chosen: T) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -70,12 +71,7 @@ impl ClientIdentity {
     /// # Errors
     /// `ERR_INVALID_ARG_VALUE` for a wrong passphrase or an archive without a key.
     pub fn from_pfx(archive: &[u8], passphrase: &str) -> Result<Self, Failure> {
-        let store = p12_keystore::KeyStore::from_pkcs12(
-            archive,
-            passphrase,
-            p12_keystore::Pkcs12ImportPolicy::Relaxed,
-        )
-        .map_err(|error| invalid("pfx cannot be read; is the passphrase right?").because(&error))?;
+        let store = open_pfx(archive, passphrase)?;
         let (_, chain) =
             store.private_key_chain().ok_or_else(|| invalid("pfx holds no private key"))?;
         let certificates =
@@ -110,6 +106,28 @@ impl ClientIdentity {
         })?;
         Ok(Self(Arc::new(SingleCertAndKey::from(identity))))
     }
+}
+
+fn open_pfx(archive: &[u8], passphrase: &str) -> Result<KeyStore, Failure> {
+    KeyStore::from_pkcs12(archive, passphrase, Pkcs12ImportPolicy::Relaxed)
+        .map_err(|error| invalid("pfx cannot be read; is the passphrase right?").because(&error))
+}
+
+/// The certificates of a PKCS#12 archive as DER: that of its key first, its issuers, then whatever else there is.
+///
+/// # Errors
+/// `ERR_INVALID_ARG_VALUE` for a wrong passphrase.
+pub fn certificates_of_pfx(archive: &[u8], passphrase: &str) -> Result<Vec<Vec<u8>>, Failure> {
+    let store = open_pfx(archive, passphrase)?;
+    let chains = store.entries().filter_map(|(_, entry)| match entry {
+        KeyStoreEntry::PrivateKeyChain(chain) => Some(chain.certs()),
+        _ => None,
+    });
+    let others = store.entries().filter_map(|(_, entry)| match entry {
+        KeyStoreEntry::Certificate(certificate) => Some(certificate),
+        _ => None,
+    });
+    Ok(chains.flatten().chain(others).map(|certificate| certificate.as_der().to_vec()).collect())
 }
 
 /// Reads CRLs in PEM or DER.
