@@ -107,6 +107,7 @@ impl Port {
         let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
         let addresses = Addresses::default();
         let driver = TokioDriver::new(runtime::handle()?, addresses, proxy, Weak::new());
+        let driver = if asked.starttls.is_some() { driver.greeted() } else { driver };
         // Here, on JavaScript's thread, to which the bytes in the options belong.
         let look = Look::new(asked, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {

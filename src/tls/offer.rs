@@ -129,11 +129,13 @@ impl Offer {
         provider: CryptoProvider,
         witness: &Arc<Witness>,
     ) -> Result<ClientConfig, Failure> {
-        let provider = CryptoProvider {
-            cipher_suites: self.suites.clone(),
-            kx_groups: self.groups.clone(),
-            ..provider
-        };
+        let mut cipher_suites = self.suites.clone();
+        if self.version == &rustls::version::TLS12 {
+            // Without a suite of TLS 1.3 beside, rustls does not announce signatures by RSA-PSS keys, which would then look
+            // as if the suites were refused. No server may choose it.
+            cipher_suites.push(aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256);
+        }
+        let provider = CryptoProvider { cipher_suites, kx_groups: self.groups.clone(), ..provider };
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[self.version])
             .map_err(|error| codes::from_rustls(&error).in_phase(Phase::Policy))?
@@ -173,7 +175,14 @@ fn outcome(error: &io::Error, has_chain: bool) -> Outcome {
             | PeerMisbehaved::SelectedTls12UsingTls13VersionExtension,
         ) => Outcome::Refused(failure),
         // A key or a signature that rustls does not verify, or a client certificate that the server wants.
-        Error::InvalidCertificate(_) | Error::AlertReceived(_) if has_chain => {
+        Error::InvalidCertificate(_)
+        | Error::PeerMisbehaved(
+            PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme
+            | PeerMisbehaved::SignedKxWithWrongAlgorithm,
+        )
+        | Error::AlertReceived(_)
+            if has_chain =>
+        {
             Outcome::Accepted { cipher: None, group: None }
         }
         Error::AlertReceived(alert) => refused_by(*alert, failure),

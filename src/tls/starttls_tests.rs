@@ -184,7 +184,6 @@ async fn a_no_is_told_apart_from_what_is_not_the_protocol() {
         (Postgres, false, &[b"H"], OTHER),
         (Postgres, false, &[b""], GONE),
         (Mysql, true, &[&without_tls], NO),
-        (Mysql, true, &[b"\x09\0\0\0\xff\x15\x04blocked"], OTHER),
         (Mysql, true, &[b"\x0a\0\0\0\xff\x15\x04blocked"], NO),
         (Mysql, true, &[b"\x01\0\0\0\x0a"], OTHER),
         (Mysql, true, &[b"\0\0\0\0"], OTHER),
