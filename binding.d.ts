@@ -174,7 +174,7 @@ export declare function proxy(given: NativeProxyOptions, options?: NativeOptions
 /** A server for these names and its impostors, all trusted: what a client is tried out with. */
 export declare function rehearsal(names: Array<string>): string
 
-/** Protocols that TLS can begin in, and the ports where a target names none: as JSON. */
+/** Protocols that TLS can begin in, each with the port where a target names none: as JSON. */
 export declare function starttlsPorts(): string
 
 /** Reads the platform's bundle, leaving out what cannot be used. A string is the error, as JSON. */

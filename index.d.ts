@@ -701,7 +701,7 @@ export interface Inspection {
   cipher: string | null
   group: string | null
   alpn: string | null
-  /** Leaf first, as sent. A certificate that cannot be read has only `unreadable` and its pin. */
+  /** Leaf first, as sent. A certificate that cannot be read has only `unreadable`, its `certificatePin` and `pem`. */
   chain: InspectedCertificate[]
   /** The path to a trust anchor, or null where there is none. */
   path: PathCertificate[] | null

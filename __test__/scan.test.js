@@ -4,7 +4,6 @@
 
 const assert = require('node:assert/strict')
 const net = require('node:net')
-const tls = require('node:tls')
 const { before, describe, it } = require('node:test')
 const { scan } = require('..')
 const { ca, leaf } = require('./helpers/pki')
@@ -29,7 +28,7 @@ before(async () => {
 })
 
 describe('versions', LIMIT, () => {
-  /** @type {[string, tls.TlsOptions, string[]][]} */
+  /** @type {[string, import('node:tls').TlsOptions, string[]][]} */
   const ROWS = [
     ['TLSv1.3', { minVersion: 'TLSv1.3' }, ['TLSv1.3']],
     ['TLSv1.2', { maxVersion: 'TLSv1.2' }, ['TLSv1.2']],
@@ -71,7 +70,11 @@ describe('versions', LIMIT, () => {
 
   it('SSLv3: by a ServerHello of it alone', async t => {
     const hello = (/** @type {number} */ minor) =>
-      Buffer.concat([Buffer.from([22, 3, 0, 0, 42, 2, 0, 0, 38, 3, minor]), Buffer.alloc(32), Buffer.from([0, 0, 10, 0])])
+      Buffer.concat([
+        Buffer.from([22, 3, 0, 0, 42, 2, 0, 0, 38, 3, minor]),
+        Buffer.alloc(32),
+        Buffer.from([0, 0, 10, 0])
+      ])
     for (const [minor, outcome, cipher] of /** @type {[number, string, string | null][]} */ ([
       [0, 'accepted', 'TLS_RSA_WITH_3DES_EDE_CBC_SHA'],
       [1, 'refused', null]
@@ -337,7 +340,7 @@ async function inFront(t, port, decide) {
   return server
 }
 
-/** @param {any} t @param {Certificate} cert @param {tls.TlsOptions} [options] */
+/** @param {any} t @param {Certificate} cert @param {import('node:tls').TlsOptions} [options] */
 async function serve(t, cert, options) {
   const server = await tlsServer(() => {}, { cert, tls: options })
   t.after(() => server.close())

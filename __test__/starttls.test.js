@@ -120,10 +120,7 @@ describe('a greeting that comes in one piece with the answer of a proxy', LIMIT,
   const greeting = Buffer.from('554 no service here\r\n')
   /** @type {[string, () => Promise<any>][]} */
   const ROWS = [
-    [
-      'CONNECT',
-      () => connectProxy({ answer: socket => void socket.end(`HTTP/1.1 200 OK\r\n\r\n${greeting}`) })
-    ],
+    ['CONNECT', () => connectProxy({ answer: socket => void socket.end(`HTTP/1.1 200 OK\r\n\r\n${greeting}`) })],
     ['SOCKS5', () => socksProxy({ reply: Buffer.concat([Buffer.from('05000001000000000000', 'hex'), greeting]) })]
   ]
   for (const [name, make] of ROWS) {

@@ -11,7 +11,7 @@ const { parseUrl } = require('./url.js')
 const COMMON = ['servername', 'starttls', 'proxy', 'connectTimeout', 'handshakeTimeout', 'signal']
 const OPTIONS = [...COMMON, 'ca', 'cert', 'key', 'passphrase', 'pfx', 'minVersion', 'maxVersion', 'allowH2']
 /** Ports where a target names none, by what is spoken before TLS. @type {Record<string, number>} */
-const PORTS = own(JSON.parse(starttlsPorts()))
+const PORTS = own(Object.fromEntries(JSON.parse(starttlsPorts())))
 /** No connection is made for requests, so no pin is ever looked at. */
 const NO_PINS = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
 
@@ -49,11 +49,13 @@ async function scan(target, options = {}) {
     host,
     port,
     remoteAddress,
-    versions: versions.map((/** @type {any} */ { version, outcome: how, code, reason, cipher, preference, ...lists }) => ({
-      ...{ version, outcome: how, code, reason, cipher, preference },
-      ciphers: lists.ciphers.map(outcome),
-      groups: lists.groups.map(outcome)
-    }))
+    versions: versions.map(
+      (/** @type {any} */ { version, outcome: how, code, reason, cipher, preference, ...lists }) => ({
+        ...{ version, outcome: how, code, reason, cipher, preference },
+        ciphers: lists.ciphers.map(outcome),
+        groups: lists.groups.map(outcome)
+      })
+    )
   }
 }
 

@@ -62,9 +62,7 @@ function dialogues(host) {
       { say: mysqlGreeting(0x0a00) },
       { hear: Buffer.concat([hex('20000001 008a0000 00000001 2d'), Buffer.alloc(23)]) }
     ],
-    ldap: [
-      { hear: Buffer.concat([hex('301d 020101 7718 8016'), text('1.3.6.1.4.1.1466.20037')]), say: ldapResult(0) }
-    ],
+    ldap: [{ hear: Buffer.concat([hex('301d 020101 7718 8016'), text('1.3.6.1.4.1.1466.20037')]), say: ldapResult(0) }],
     xmpp: xmpp('jabber:client'),
     'xmpp-server': xmpp('jabber:server')
   }

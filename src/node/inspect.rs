@@ -178,6 +178,7 @@ fn describe(der: &CertificateDer<'_>) -> Value {
             return json!({
                 "unreadable": error.to_string(),
                 "certificatePin": Pin::of_certificate(Algorithm::Sha256, der).to_string(),
+                "pem": pem(der),
             });
         }
     };
@@ -230,12 +231,11 @@ fn pem(der: &[u8]) -> String {
     text
 }
 
-/// Protocols that TLS can begin in, and the ports where a target names none: as JSON.
+/// Protocols that TLS can begin in, each with the port where a target names none: as JSON.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn starttls_ports() -> String {
-    let ports = StartTls::ports().map(|(name, port)| (name.to_owned(), json!(port)));
-    Value::Object(ports.collect()).to_string()
+    json!(StartTls::ports().collect::<Vec<_>>()).to_string()
 }
 
 /// What `verifyChain` is asked.
