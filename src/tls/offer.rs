@@ -74,9 +74,9 @@ impl Offer {
     /// This offer with a group in front of some others.
     #[must_use]
     pub fn with_groups(&self, first: &str, others: &[String]) -> Self {
-        let named = |name: &str| self.groups.iter().find(|group| group_name(**group) == name);
+        let find = |name: &str| self.groups.iter().find(|group| group_name(**group) == name);
         let names = std::iter::once(first).chain(others.iter().map(String::as_str));
-        Self { groups: names.filter_map(named).copied().collect(), ..self.clone() }
+        Self { groups: names.filter_map(find).copied().collect(), ..self.clone() }
     }
 
     /// The same two of these suites in either order: who prefers the first of both offers has no order of its own. ChaCha20

@@ -165,3 +165,68 @@ fn not_tls() -> Failure {
     let message = "the server's answer is neither a ServerHello nor an alert";
     Failure::new("ERR_SSL_WRONG_VERSION_NUMBER", Phase::Handshake, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_hello(minor: u8, session: u8, suite: &[u8]) -> Vec<u8> {
+        let mut record = vec![2, 0, 0, 0, 3, minor];
+        record.extend([7; 32]);
+        record.push(session);
+        record.extend(vec![9; usize::from(session)]);
+        record.extend(suite);
+        record
+    }
+
+    fn told(outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Accepted { cipher, .. } => {
+                format!("accepted {}", cipher.as_deref().unwrap_or("?"))
+            }
+            Outcome::Refused(failure) => format!("refused {}", failure.code),
+            Outcome::Closed(failure) => format!("closed {}", failure.code),
+            Outcome::Unknown(failure) => format!("unknown {}", failure.code),
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_read_as_it_is() {
+        let aes = &[0, 0x2f];
+        for (kind, record, expected) in [
+            (HANDSHAKE, server_hello(1, 0, aes), "accepted TLS_RSA_WITH_AES_128_CBC_SHA"),
+            (HANDSHAKE, server_hello(1, 32, aes), "accepted TLS_RSA_WITH_AES_128_CBC_SHA"),
+            (HANDSHAKE, server_hello(1, 0, &[0xee, 0xee]), "accepted 0xEEEE"),
+            (HANDSHAKE, server_hello(1, 0, &[]), "accepted ?"),
+            (HANDSHAKE, vec![2, 0, 0, 0, 3, 1], "accepted ?"),
+            (HANDSHAKE, server_hello(0, 0, aes), "refused ERR_SSL_UNSUPPORTED_PROTOCOL"),
+            (HANDSHAKE, server_hello(3, 0, aes), "refused ERR_SSL_UNSUPPORTED_PROTOCOL"),
+            (HANDSHAKE, vec![2, 0, 0], "unknown ERR_SSL_WRONG_VERSION_NUMBER"),
+            (HANDSHAKE, vec![14, 0, 0, 0], "unknown ERR_SSL_WRONG_VERSION_NUMBER"),
+            (ALERT, vec![2, 70], "refused ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION"),
+            (ALERT, vec![1, 112], "unknown ERR_SSL_TLSV1_UNRECOGNIZED_NAME"),
+            (ALERT, vec![1, 0], "closed ERR_SSL_SSL_ERROR_SSL"),
+            (ALERT, vec![2], "unknown ERR_SSL_WRONG_VERSION_NUMBER"),
+            (ALERT, vec![], "unknown ERR_SSL_WRONG_VERSION_NUMBER"),
+        ] {
+            assert_eq!(
+                told(&OldVersion::Tls10.judge(kind, &record)),
+                expected,
+                "{kind} {record:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hello_has_the_lengths_of_what_is_in_it() {
+        let name = ServerName::try_from("a.example").unwrap();
+        for version in OldVersion::ALL {
+            let hello = version.hello(&name, [7; 32]);
+            assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
+            assert_eq!(usize::from(u16::from_be_bytes([hello[7], hello[8]])), hello.len() - 9);
+            assert_eq!(hello[9..11], [3, version.minor()]);
+            let sends_name = hello.windows(9).any(|window| window == b"a.example");
+            assert_eq!(sends_name, version != OldVersion::Ssl3);
+        }
+    }
+}
