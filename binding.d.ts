@@ -48,7 +48,7 @@ export declare class Port {
    */
   client(id: number, options: NativeOptions, pins: NativePinSet, trust?: NativeTrust | undefined | null, proxy?: NativeProxy | undefined | null): NativeClient | string
   /** Looks at a server without trusting it; the answer is an `Inspected` completion. */
-  inspect(id: number, host: string, port: number, options: NativeOptions, trust: NativeTrust, proxy?: NativeProxy | undefined | null): void
+  inspect(id: number, asked: NativeLook, options: NativeOptions, trust: NativeTrust, proxy?: NativeProxy | undefined | null): void
   /** Answers a `Lookup` completion: with addresses, or with a code and a message. Only the first answer counts. */
   resolved(id: number, addresses: Array<string>, code?: string | undefined | null, message?: string | undefined | null): void
   /** `wake` is called, at most once per batch, when [`Port::take`] has something to give. */
@@ -121,6 +121,14 @@ export interface NativeConversion {
   role?: string
   unlisted?: string
   port?: number
+/** A look at a server, as it is asked for. */
+export interface NativeLook {
+  host: string
+  port: number
+  /** What is spoken before TLS. */
+  starttls?: string
+  /** What it accepts, instead of what it presents. */
+  scan: boolean
 }
 
 /** The options of a client, checked and made plain by JavaScript. Times in milliseconds, 0 for no limit. */
@@ -192,6 +200,9 @@ export declare function proxy(given: NativeProxyOptions, options?: NativeOptions
 
 /** A server for these names and its impostors, all trusted: what a client is tried out with. */
 export declare function rehearsal(names: Array<string>): string
+
+/** Protocols that TLS can begin in, each with the port where a target names none: as JSON. */
+export declare function starttlsPorts(): string
 
 /** Reads the platform's bundle, leaving out what cannot be used. A string is the error, as JSON. */
 export declare function trustFromBundle(pem: Uint8Array): NativeTrust | string

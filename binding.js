@@ -855,6 +855,7 @@ module.exports.policyAdd = nativeBinding.policyAdd
 module.exports.policyRemove = nativeBinding.policyRemove
 module.exports.proxy = nativeBinding.proxy
 module.exports.rehearsal = nativeBinding.rehearsal
+module.exports.starttlsPorts = nativeBinding.starttlsPorts
 module.exports.trustFromBundle = nativeBinding.trustFromBundle
 module.exports.trustFromCa = nativeBinding.trustFromCa
 module.exports.verifyChain = nativeBinding.verifyChain

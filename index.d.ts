@@ -705,7 +705,7 @@ export interface Inspection {
   cipher: string | null
   group: string | null
   alpn: string | null
-  /** Leaf first, as sent. A certificate that cannot be read has only `unreadable` and its pin. */
+  /** Leaf first, as sent. A certificate that cannot be read has only `unreadable`, its `certificatePin` and `pem`. */
   chain: InspectedCertificate[]
   /** The path to a trust anchor, or null where there is none. */
   path: PathCertificate[] | null
@@ -715,7 +715,21 @@ export interface Inspection {
   incomplete: TlsPinningError | null
 }
 
+/**
+ * What is spoken in the clear before TLS, with the port where the target names none: RFC 3207 (25), RFC 9051 (143), RFC 2595
+ * (110), RFC 4217 (21), the SSLRequest of PostgreSQL (5432) and of MySQL and MariaDB (3306), RFC 4511 (389), RFC 6120 (5222,
+ * and between servers 5269).
+ */
+export type StartTls = 'smtp' | 'imap' | 'pop3' | 'ftp' | 'postgres' | 'mysql' | 'ldap' | 'xmpp' | 'xmpp-server'
+
 export interface InspectOptions extends TrustOptions {
+  /**
+   * Speaks this protocol until the server agrees to begin TLS, which counts as part of the handshake for `handshakeTimeout`.
+   * Nothing is offered by ALPN then. Default: TLS begins at once. `ERR_STARTTLS_REFUSED` with the server's line where it
+   * does not agree; `ERR_STARTTLS_INJECTION` for plaintext where none may be, such as after its go-ahead; `EPROTO` for what
+   * is not that protocol, or more than 16 KiB of it.
+   */
+  starttls?: StartTls
   proxy?: ClientOptions['proxy']
   signal?: AbortSignal
 }
@@ -726,6 +740,61 @@ export interface InspectOptions extends TrustOptions {
  * @param target `example.com`, `example.com:8443` or an https URL.
  */
 export function inspect(target: string | URL, options?: InspectOptions): Promise<Inspection>
+
+/** What came of one offer to a server. */
+export interface ScanOutcome {
+  /**
+   * `accepted`: the server went on with the handshake. `refused`: it said no, by an alert, by choosing what was not offered,
+   * or by closing the connection twice while it goes on accepting other offers. `unknown`: anything else, such as silence or
+   * a failure of the network.
+   */
+  outcome: 'accepted' | 'refused' | 'unknown'
+  /**
+   * Null where it is accepted. Else which way it was: an alert's `ERR_SSL_…`, `ERR_SSL_UNSUPPORTED_PROTOCOL` and
+   * `ERR_SSL_NO_SHARED_CIPHER` for another choice, `ECONNRESET` for a connection that was closed,
+   * `ERR_TLS_HANDSHAKE_TIMEOUT` for silence, or any code that `inspect` rejects with.
+   */
+  code: string | null
+  reason: string | null
+}
+
+export interface ScannedVersion extends ScanOutcome {
+  version: 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1' | 'SSLv3'
+  /** The cipher suite that the server chose among all, by its IANA name; null where none is known. */
+  cipher: string | null
+  /** Each cipher suite of this version that this package speaks. Empty where the version is not accepted, and for old ones. */
+  ciphers: (ScanOutcome & { name: string })[]
+  /** The same for groups of the key exchange. */
+  groups: (ScanOutcome & { name: string })[]
+  /**
+   * Whose order of cipher suites decides, by two offers of the same two suites. `unknown`: neither fits. Null where there are
+   * no two to choose from.
+   */
+  preference: 'server' | 'client' | 'unknown' | null
+}
+
+export interface Scan {
+  host: string
+  port: number
+  remoteAddress: string
+  /** Newest first. */
+  versions: ScannedVersion[]
+}
+
+export type ScanOptions = Pick<
+  InspectOptions,
+  'servername' | 'starttls' | 'proxy' | 'connectTimeout' | 'handshakeTimeout' | 'signal'
+>
+
+/**
+ * What a server accepts: protocol versions, and of TLS 1.3 and 1.2 the cipher suites and the groups that this package speaks,
+ * each by a handshake that offers nothing else. Of TLS 1.1, TLS 1.0 and SSL 3.0 only whether the server goes on with them
+ * (RFC 8996 and RFC 7568 forbid it to), by a ClientHello that nothing follows. No session is resumed, no certificate is
+ * trusted and no application byte is sent. It makes some thirty connections, four at once.
+ *
+ * Rejects where the server cannot be reached, or refuses `starttls`.
+ */
+export function scan(target: string | URL, options?: ScanOptions): Promise<Scan>
 
 /**
  * When a failure happened. In all phases before `request` nothing of the request has left the machine; where the error has a

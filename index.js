@@ -52,6 +52,9 @@ module.exports = {
   get pinnedRequest() {
     return require('./lib/request.js').pinnedRequest
   },
+  get scan() {
+    return require('./lib/inspect.js').scan
+  },
   get tlsOptions() {
     return require('./lib/tls-options.js').tlsOptions
   },

@@ -17,6 +17,7 @@ export const {
   pinOf,
   pinnedConnector,
   pinnedRequest,
+  scan,
   tlsOptions,
   verifyChain
 } = binding

@@ -37,6 +37,10 @@ const HINTS = {
   ETIMEDOUT: 'check whether a firewall is in between, or give a longer --timeout',
   ENOENT: 'check the path',
   EACCES: 'check the permissions of the file',
+  ERR_STARTTLS_REFUSED: 'check the port and the protocol of --starttls, and whether TLS is switched on at the server',
+  ERR_STARTTLS_INJECTION: 'do not trust this connection; try another network, and ask whoever runs the server',
+  ERR_TLS_HANDSHAKE_TIMEOUT:
+    'check that the port is the right one (it may want --starttls), or give a longer --timeout',
   ERR_SSL_WRONG_VERSION_NUMBER:
     'the server does not begin with TLS; for SMTP, IMAP, PostgreSQL and others give --starttls',
   ERR_TLS_PIN_MISMATCH:

@@ -8,6 +8,7 @@
 //! - [`client`]: one policy, one pool; [`request`], [`response`]: what goes in and comes out
 //! - [`decode`]: content codings, undone as they come; [`expect`]: a body that waits until it is wanted
 //! - [`retry`]: whether a request may be sent once more; [`stats`]: counters
+//! - [`reach`]: a connection on which the next byte is TLS; [`scan`]: what a server accepts
 //! - [`failure`]: errors of an exchange, as codes
 
 pub mod client;
@@ -19,6 +20,7 @@ pub mod failure;
 pub mod home;
 pub mod pool;
 pub mod proxy;
+pub mod reach;
 #[cfg(unix)]
 pub mod reactor;
 #[cfg(not(unix))]
@@ -28,6 +30,7 @@ pub mod request;
 pub mod response;
 pub mod retry;
 pub mod route;
+pub mod scan;
 pub mod socket;
 pub mod stats;
 pub mod tokio_driver;

@@ -20,6 +20,7 @@ use super::driver::Target;
 use super::route::Route;
 
 mod bypass;
+mod sip;
 mod tunnel;
 
 use bypass::Bypass;
@@ -159,27 +160,34 @@ impl Proxy {
         }
     }
 
-    /// Opens a tunnel to `target` over a new connection to the proxy.
+    /// Opens a tunnel to `target` over a new connection to the proxy. `greeted`: the target may speak first, as a server
+    /// does that is no TLS server yet.
     ///
     /// # Errors
     /// In the phase `proxy`, with the proxy's host and port. If [`Unproved::resumed`], the sessions with the proxy
     /// have been forgotten and another connection may do better.
-    pub async fn tunnel<IO>(&self, io: IO, target: &Target) -> Result<Route<IO>, Unproved>
+    pub async fn tunnel<IO>(
+        &self,
+        io: IO,
+        target: &Target,
+        greeted: bool,
+    ) -> Result<Route<IO>, Unproved>
     where
         IO: Read + Write + Unpin + Send + 'static,
     {
         let route = match &self.way {
-            Way::Socks5 { credentials, .. } => socks5(io, target, credentials.as_ref())
+            Way::Socks5 { credentials, .. } => socks5(io, target, credentials.as_ref(), greeted)
                 .await
                 .map(Route::Direct)
                 .map_err(Unproved::from),
-            Way::Connect { tls: None, headers } => {
-                connect(io, target, headers).await.map(Route::Direct).map_err(Unproved::from)
-            }
+            Way::Connect { tls: None, headers } => connect(io, target, headers, greeted)
+                .await
+                .map(Route::Direct)
+                .map_err(Unproved::from),
             Way::Connect { tls: Some(tls), headers } => match tls.origin.handshake(io).await {
                 Ok((stream, _)) => {
                     tls.tunnels.add(stream.gate());
-                    connect(stream, target, headers)
+                    connect(stream, target, headers, greeted)
                         .await
                         .map(|stream| Route::Secured(Box::new(stream)))
                         .map_err(Unproved::from)

@@ -59,6 +59,7 @@ pub struct TokioDriver {
     resolver: Resolver,
     connector: HttpConnector<Resolver>,
     proxy: Option<Arc<Proxy>>,
+    greeted: bool,
     turns: Weak<Turns>,
 }
 
@@ -77,7 +78,21 @@ impl TokioDriver {
         connector.set_nodelay(true);
         connector.set_happy_eyeballs_timeout(Some(HAPPY_EYEBALLS));
         connector.set_local_address(local);
-        Self { runtime, timer: TokioTimer::new(), resolver, connector, proxy, turns }
+        Self {
+            runtime,
+            timer: TokioTimer::new(),
+            resolver,
+            connector,
+            proxy,
+            greeted: false,
+            turns,
+        }
+    }
+
+    /// For servers that may speak first, before TLS begins.
+    #[must_use]
+    pub fn greeted(self) -> Self {
+        Self { greeted: true, ..self }
     }
 
     /// Resolves the name and opens a TCP connection.
@@ -122,7 +137,7 @@ impl TokioDriver {
         loop {
             let opened = self.open(proxy.at()).await;
             let (io, remote) = opened.map_err(|failure| proxy.failed(failure))?;
-            match proxy.tunnel(io, target).await {
+            match proxy.tunnel(io, target, self.greeted).await {
                 Ok(route) => return Ok((route, remote)),
                 // Refused because of what an old session remembered of the proxy: one full handshake.
                 Err(refused) if refused.resumed && std::mem::take(&mut again) => {}

@@ -20,6 +20,7 @@ use crate::tls::{Failure, Phase};
 
 use super::exchange;
 use super::failure;
+use super::inspect::{Look, NativeLook};
 use super::lookup;
 use super::pins::NativePinSet;
 use super::port::Port;
@@ -97,8 +98,7 @@ impl Port {
     pub fn inspect(
         &self,
         id: u32,
-        host: String,
-        port: u16,
+        asked: NativeLook,
         options: NativeOptions,
         trust: &NativeTrust,
         proxy: Option<&NativeProxy>,
@@ -107,8 +107,9 @@ impl Port {
         let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
         let addresses = Addresses::default();
         let driver = TokioDriver::new(runtime::handle()?, addresses, proxy, Weak::new());
+        let driver = if asked.starttls.is_some() { driver.greeted() } else { driver };
         // Here, on JavaScript's thread, to which the bytes in the options belong.
-        let look = super::inspect::Look::new(&host, port, options, Arc::clone(trust.store()));
+        let look = Look::new(asked, options, Arc::clone(trust.store()));
         self.shared().start(id, async move {
             let seen = match look {
                 Ok(look) => look.run(&driver).await,

@@ -1,4 +1,4 @@
-//! `inspect` and `verifyChain`: the verifier without a request.
+//! `inspect`, `scan` and `verifyChain`: what a server presents and accepts, and the verifier without a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,14 @@ use napi_derive::napi;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
-use crate::http::connection::ConnectTimeouts;
-use crate::http::driver::{Driver, Target, within};
+use crate::http::driver::{Driver, Target};
+use crate::http::reach::Reach;
+use crate::http::scan::{self, Preference, Scanned};
 use crate::pinning::{Algorithm, CertificateInfo, Host, Pin, PinSet, Policy, Target as PinTarget};
 use crate::tls::config::{TlsConfig, crls};
+use crate::tls::offer::Outcome;
 use crate::tls::path::{PathVerifier, Trust};
+use crate::tls::starttls::StartTls;
 use crate::tls::trust::{TrustStore, certificates_in};
 use crate::tls::verified::{Step, Verified};
 use crate::tls::{Failure, Identity, Phase, inspect};
@@ -22,55 +25,70 @@ use super::failure::{self, certificate, outcome};
 use super::pins::NativePinSet;
 use super::trust::NativeTrust;
 
-/// A look at a server: whom to connect to, and as whom.
+/// A look at a server, as it is asked for.
+#[napi(object)]
+pub struct NativeLook {
+    pub host: String,
+    pub port: u16,
+    /// What is spoken before TLS.
+    pub starttls: Option<String>,
+    /// What it accepts, instead of what it presents.
+    pub scan: bool,
+}
+
+/// Whom to connect to, and as whom.
 pub struct Look {
-    target: Target,
-    identity: Identity,
-    limits: ConnectTimeouts,
+    reach: Reach,
     config: TlsConfig,
+    scan: bool,
 }
 
 impl Look {
     pub fn new(
-        host: &str,
-        port: u16,
+        asked: NativeLook,
         options: NativeOptions,
         trust: Arc<TrustStore>,
     ) -> std::result::Result<Self, Failure> {
-        let host = parse(host)?;
+        let NativeLook { host, port, starttls, scan } = asked;
+        let host = parse(&host)?;
         let named = options.servername.as_deref().map_or_else(|| Ok(host.clone()), parse)?;
         let identity = Identity::new(named, port).map_err(|invalid| {
             Failure::new("ERR_INVALID_URL", Phase::Policy, invalid.to_string())
         })?;
+        let starttls = starttls.as_deref().map(StartTls::parse).transpose()?;
         let limits = timeouts(&options);
         let config = tls(options, Trust::Ca(trust))?;
-        Ok(Self { target: Target { host, port }, identity, limits, config })
+        let config = if starttls.is_some() { config.without_alpn() } else { config };
+        let target = Target { host, port };
+        Ok(Self { reach: Reach { target, identity, starttls, limits }, config, scan })
     }
 
-    /// Connects, notes what is presented, and says what the verifier makes of it.
+    /// Connects, notes what is presented, and says what the verifier makes of it; or tries out what is accepted.
     pub async fn run(self, driver: &impl Driver) -> std::result::Result<Value, Failure> {
-        let Self { target, identity, limits, config } = self;
-        let seen = async {
-            let (io, remote) = within(driver, limits.connect, driver.dial(&target), || {
-                Failure::new("ETIMEDOUT", Phase::Connect, "no connection within `connectTimeout`")
-            })
-            .await?;
-            let looking = inspect::inspect(&config, &identity, io);
-            let presented = within(driver, limits.handshake, looking, || {
-                Failure::new(
-                    "ERR_TLS_HANDSHAKE_TIMEOUT",
-                    Phase::Handshake,
-                    "the TLS handshake was not done within `handshakeTimeout`",
-                )
-            })
-            .await?;
-            Ok((presented, remote))
-        };
-        let (presented, remote) = seen.await.map_err(|failure: Failure| {
+        let seen = if self.scan { self.scan(driver).await } else { self.inspect(driver).await };
+        seen.map_err(|failure| {
+            let identity = &self.reach.identity;
             failure.at(&identity.host().to_string(), identity.port())
-        })?;
+        })
+    }
+
+    async fn scan(&self, driver: &impl Driver) -> std::result::Result<Value, Failure> {
+        let scan = scan::scan(driver, &self.reach).await?;
+        Ok(json!({
+            "host": self.reach.identity.host().to_string(),
+            "port": self.reach.identity.port(),
+            "remoteAddress": scan.remote.ip().to_string(),
+            "versions": scan.versions.iter().map(scanned).collect::<Vec<_>>(),
+        }))
+    }
+
+    async fn inspect(&self, driver: &impl Driver) -> std::result::Result<Value, Failure> {
+        let Self { reach, config, .. } = self;
+        let identity = &reach.identity;
+        let (io, remote) = reach.open(driver).await?;
+        let presented = reach.shake(driver, inspect::inspect(config, identity, io)).await?;
         let negotiated = presented.negotiated.as_ref();
-        let path = judge(&config, &presented.chain, &identity);
+        let path = judge(config, &presented.chain, identity);
         Ok(json!({
             "host": identity.host().to_string(),
             "port": identity.port(),
@@ -88,6 +106,55 @@ impl Look {
             "untrusted": path.as_ref().err().map(failure::to_json),
         }))
     }
+}
+
+fn scanned(scanned: &Scanned) -> Value {
+    let (outcome, cipher) = (outcome_of(&scanned.outcome), chosen(&scanned.outcome));
+    let list = |all: &[(String, Outcome)]| {
+        let each =
+            all.iter().map(|(name, outcome)| with(json!({ "name": name }), outcome_of(outcome)));
+        each.collect::<Vec<_>>()
+    };
+    let fields = json!({
+        "version": scanned.version,
+        "cipher": cipher,
+        "ciphers": list(&scanned.suites),
+        "groups": list(&scanned.groups),
+        "preference": scanned.preference.map(|preference| match preference {
+            Preference::Server => "server",
+            Preference::Client => "client",
+            Preference::Unknown => "unknown",
+        }),
+    });
+    with(fields, outcome)
+}
+
+fn outcome_of(outcome: &Outcome) -> Value {
+    let (name, failure) = match outcome {
+        Outcome::Accepted { .. } => ("accepted", None),
+        Outcome::Refused(failure) => ("refused", Some(failure)),
+        Outcome::Closed(failure) | Outcome::Unknown(failure) => ("unknown", Some(failure)),
+    };
+    json!({
+        "outcome": name,
+        "code": failure.map(|failure| &failure.code),
+        "reason": failure.map(|failure| &failure.message),
+    })
+}
+
+fn chosen(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Accepted { cipher, .. } => cipher.as_deref(),
+        _ => None,
+    }
+}
+
+/// The fields of both objects.
+fn with(mut fields: Value, more: Value) -> Value {
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
+        fields.extend(more);
+    }
+    fields
 }
 
 /// Whether the chain would be trusted with no pins at all.
@@ -111,6 +178,7 @@ fn describe(der: &CertificateDer<'_>) -> Value {
             return json!({
                 "unreadable": error.to_string(),
                 "certificatePin": Pin::of_certificate(Algorithm::Sha256, der).to_string(),
+                "pem": pem(der),
             });
         }
     };
@@ -161,6 +229,13 @@ fn pem(der: &[u8]) -> String {
     }
     text.push_str("-----END CERTIFICATE-----\n");
     text
+}
+
+/// Protocols that TLS can begin in, each with the port where a target names none: as JSON.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn starttls_ports() -> String {
+    json!(StartTls::ports().collect::<Vec<_>>()).to_string()
 }
 
 /// What `verifyChain` is asked.

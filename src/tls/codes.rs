@@ -314,7 +314,7 @@ pub fn unsupported_key(spki: &[u8], whose: &str) -> Option<Failure> {
 }
 
 /// Text of a peer's certificate, bounded and without control characters: it goes to logs and terminals.
-fn shown(text: &str) -> String {
+pub(in crate::tls) fn shown(text: &str) -> String {
     const MOST: usize = 400;
     let mut shown: String =
         text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -242,6 +242,12 @@ impl TlsConfig {
         Ok(Self { rules: Arc::new(rules), builder, client: options.client, alpn: options.alpn })
     }
 
+    /// Offers no protocol by ALPN: what TLS was begun for is settled already.
+    #[must_use]
+    pub fn without_alpn(self) -> Self {
+        Self { alpn: Vec::new(), ..self }
+    }
+
     #[must_use]
     pub fn rules(&self) -> &Arc<PathVerifier> {
         &self.rules

@@ -178,6 +178,6 @@ pub fn negotiated(connection: &ClientConnection) -> Negotiated {
 }
 
 /// rustls writes `TLS13_AES_…`, the registry (and Node) `TLS_AES_…`.
-fn iana_name(name: &str) -> String {
+pub(super) fn iana_name(name: &str) -> String {
     name.strip_prefix("TLS13_").map_or_else(|| name.to_owned(), |rest| format!("TLS_{rest}"))
 }

@@ -38,11 +38,10 @@ pub async fn inspect<IO>(
 where
     IO: Read + Write + Unpin,
 {
-    let witness =
-        Arc::new(Witness { seen: Mutex::new(Vec::new()), algorithms: config.rules().algorithms });
+    let witness = Arc::new(Witness::new(config.rules().algorithms));
     let connector = TlsConnector::from(Arc::new(config.client_config(Arc::clone(&witness) as _)));
     let result = connector.connect(identity.name().clone(), TokioIo::new(io)).await;
-    let chain = std::mem::take(&mut *witness.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let chain = witness.take();
     match result {
         Ok(mut stream) => {
             let negotiated = negotiated(stream.get_ref().1);
@@ -60,11 +59,23 @@ where
     }
 }
 
-/// Looks at any chain. It lives in this module alone: nothing that sends a request can be built with it.
+/// Looks at any chain. It lives in this module and in [`super::offer`] alone: nothing that sends a request can be built
+/// with it.
 #[derive(Debug)]
-struct Witness {
+pub(super) struct Witness {
     seen: Mutex<Vec<CertificateDer<'static>>>,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Witness {
+    pub fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { seen: Mutex::default(), algorithms }
+    }
+
+    /// The certificates that came, leaf first.
+    pub fn take(&self) -> Vec<CertificateDer<'static>> {
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl ServerCertVerifier for Witness {

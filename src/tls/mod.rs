@@ -5,7 +5,8 @@
 //! - [`shown`]: decides about certificates that another TLS stack has authenticated
 //! - [`verifier`]: rustls' view of it; [`connect`]: handshakes and sessions of one origin
 //! - [`stream`]: asks before each read and write whether the policy still allows it (I1, I4)
-//! - [`inspect`]: looks at a server without trusting it
+//! - [`inspect`]: looks at a server without trusting it; [`starttls`]: what is spoken in the clear before
+//! - [`offer`], [`old_hello`]: asks a server whether it accepts one thing
 //! - [`rehearsal`]: certificates of a server and its impostors, to try a client out with
 //! - [`failure`], [`codes`], `alert`: why something was refused, by the names Node uses
 
@@ -16,9 +17,12 @@ pub mod connect;
 pub mod failure;
 pub mod identity;
 pub mod inspect;
+pub mod offer;
+pub mod old_hello;
 pub mod path;
 pub mod rehearsal;
 pub mod shown;
+pub mod starttls;
 pub mod stream;
 pub mod traffic;
 pub mod trust;
@@ -31,6 +35,8 @@ mod codes_tests;
 mod path_tests;
 #[cfg(test)]
 mod shown_tests;
+#[cfg(test)]
+mod starttls_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]

@@ -20,13 +20,29 @@ use tower_service::Service;
 use crate::tls::{Failure, Phase, codes};
 
 use super::super::driver::Target;
+use super::sip::Sip;
 use super::{Credentials, authority, invalid, uri};
 
 /// What a proxy's answer to CONNECT may take.
 const HEAD: usize = 64 * 1024;
 
-/// Asks for a tunnel and waits for the answer.
-pub async fn connect<IO>(io: IO, target: &Target, headers: &HeaderMap) -> Result<IO, Failure>
+/// Asks for a tunnel and waits for the answer. `greeted`: what the target says first is left unread.
+pub async fn connect<IO>(
+    io: IO,
+    target: &Target,
+    headers: &HeaderMap,
+    greeted: bool,
+) -> Result<IO, Failure>
+where
+    IO: Read + Write + Unpin + Send + 'static,
+{
+    if greeted {
+        return connect_over(Sip(io), target, headers).await.map(|Sip(io)| io);
+    }
+    connect_over(io, target, headers).await
+}
+
+async fn connect_over<IO>(io: IO, target: &Target, headers: &HeaderMap) -> Result<IO, Failure>
 where
     IO: Read + Write + Unpin + Send + 'static,
 {
@@ -65,6 +81,21 @@ where
 
 /// The same by SOCKS5.
 pub async fn socks5<IO>(
+    io: IO,
+    target: &Target,
+    credentials: Option<&Credentials>,
+    greeted: bool,
+) -> Result<IO, Failure>
+where
+    IO: Read + Write + Unpin + Send + 'static,
+{
+    if greeted {
+        return socks5_over(Sip(io), target, credentials).await.map(|Sip(io)| io);
+    }
+    socks5_over(io, target, credentials).await
+}
+
+async fn socks5_over<IO>(
     io: IO,
     target: &Target,
     credentials: Option<&Credentials>,
