@@ -849,6 +849,7 @@ module.exports.pinOf = nativeBinding.pinOf
 module.exports.pinSet = nativeBinding.pinSet
 module.exports.proxy = nativeBinding.proxy
 module.exports.rehearsal = nativeBinding.rehearsal
+module.exports.signedPayload = nativeBinding.signedPayload
 module.exports.trustFromBundle = nativeBinding.trustFromBundle
 module.exports.trustFromCa = nativeBinding.trustFromCa
 module.exports.verifyChain = nativeBinding.verifyChain

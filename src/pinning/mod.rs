@@ -15,6 +15,7 @@
 //! - [`Policy`], [`Entry`] (`policy`, `entry`, `table`): which pins hold for a host, and the
 //!   lookup.
 //! - `policy_json`, `json`, `time`: the strict parser of a policy file, and its canonical text.
+//! - [`Signed`] (`signed`): the payload of a signed policy.
 //! - [`Warning`] (`lint`): what is valid in a policy and still unwise.
 //! - [`CertificateInfo`] (`certificate`, `name`): what an error message tells of a certificate.
 //! - [`PinSet`] (`pin_set`): the live policy that is replaced as a whole.
@@ -32,6 +33,7 @@ mod pin;
 mod pin_set;
 mod policy;
 mod policy_json;
+mod signed;
 mod table;
 mod text;
 mod time;
@@ -48,4 +50,5 @@ pub use pattern::Pattern;
 pub use pin::{Algorithm, Pin, Role, Rule, Target};
 pub use pin_set::{Observer, PinSet, Snapshot};
 pub use policy::{Decision, Policy, Refusal, Unenforced, Unlisted};
+pub use signed::Signed;
 pub use text::parse_text;
