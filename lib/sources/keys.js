@@ -84,8 +84,7 @@ function privateKey(pem) {
  * @param {crypto.KeyObject} key
  */
 function keyId(key) {
-  const spki = crypto.createPublicKey(key).export({ type: 'spki', format: 'der' })
-  return crypto.createHash('sha256').update(spki).digest('hex').slice(0, 16)
+  return crypto.createHash('sha256').update(spki(key)).digest('hex').slice(0, 16)
 }
 
 /**
@@ -93,7 +92,13 @@ function keyId(key) {
  * @param {crypto.KeyObject} key
  */
 function keyLine(key) {
-  return crypto.createPublicKey(key).export({ type: 'spki', format: 'der' }).toString('base64')
+  return spki(key).toString('base64')
+}
+
+/** @param {crypto.KeyObject} key */
+function spki(key) {
+  const half = key.type === 'public' ? key : crypto.createPublicKey(key)
+  return half.export({ type: 'spki', format: 'der' })
 }
 
 module.exports = { keyId, keyLine, privateKey, publicKeys }

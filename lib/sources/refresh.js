@@ -71,7 +71,7 @@ async function attempt(load, timeout, { signal, source, background = false }) {
  * what it still answers is dropped, before the next one begins.
  * @param {import('./keep.js').Pins} pins
  * @param {string} source
- * @param {(signal: AbortSignal) => Promise<() => void>} load Answers with what puts it into force.
+ * @param {(signal: AbortSignal) => Promise<() => void | Promise<void>>} load Answers with what puts it into force.
  * @param {Schedule} schedule
  */
 function refresh(pins, source, load, { interval, jitter, timeout }) {
@@ -88,7 +88,7 @@ function refresh(pins, source, load, { interval, jitter, timeout }) {
     try {
       const put = await attempt(load, timeout, { signal: closing.signal, source, background: true })
       if (closing.signal.aborted) return
-      put()
+      await put()
       failures = 0
     } catch (error) {
       if (closing.signal.aborted) return

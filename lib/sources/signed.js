@@ -60,7 +60,6 @@ async function fromSigned(options) {
     problems.push(loadError(error, source.name))
   }
   const pins = read(first.signed.policy)
-  for (const problem of problems) tell(pins, problem)
 
   /** @param {Accepted} accepted */
   const keep = async accepted => {
@@ -76,6 +75,7 @@ async function fromSigned(options) {
     }
   }
   await keep(first)
+  for (const problem of problems) tell(pins, problem)
   refresh(
     pins,
     source.name,
@@ -85,7 +85,7 @@ async function fromSigned(options) {
       return () => {
         source.keep?.()
         putIntoForce(pins, next)
-        keep(loaded)
+        return keep(loaded)
       }
     },
     schedule
