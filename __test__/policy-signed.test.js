@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
+const { EventEmitter, once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
 const { before, describe, test } = require('node:test')
@@ -338,6 +339,28 @@ describe('the cache', LIMIT, () => {
     return path.join(temporaryFolder(t), 'cache', 'policy.json')
   }
 
+  /**
+   * What is put into the place of a cache from now on, one after the other.
+   * @param {import('node:test').TestContext} t
+   * @param {string} cacheFile
+   */
+  function keptIn(t, cacheFile) {
+    /** @type {string[]} */
+    const texts = []
+    const renamed = new EventEmitter()
+    const { rename } = fs.promises
+    t.mock.method(fs.promises, 'rename', async (/** @type {any} */ from, /** @type {any} */ to) => {
+      await rename(from, to)
+      if (to !== cacheFile) return
+      texts.push(fs.readFileSync(to, 'utf8'))
+      renamed.emit('renamed')
+    })
+    return async (/** @type {number} */ index) => {
+      while (texts.length <= index) await once(renamed, 'renamed', { signal: AbortSignal.timeout(20_000) })
+      return texts[index]
+    }
+  }
+
   /** @param {any} pins */
   async function told(pins) {
     /** @type {any[]} */
@@ -417,24 +440,14 @@ describe('the cache', LIMIT, () => {
     const pins = await fromSigned(() => brings, { cacheFile, interval: 1 })
     t.after(() => pins.close())
     fs.writeFileSync(cacheFile, v(9))
-    /** @type {string[]} */
-    const written = []
-    const { writeFile } = fs.promises
-    t.mock.method(
-      fs.promises,
-      'writeFile',
-      (/** @type {any} */ file, /** @type {any} */ text, /** @type {any} */ how) => {
-        written.push(String(text))
-        return writeFile(file, text, how)
-      }
-    )
+    const texts = keptIn(t, cacheFile)
     for (const version of [6, 10, 11]) {
       const change = next(pins, 'change')
       brings = v(version)
       await change
     }
-    // What is before it has been settled: one after the other.
-    assert.equal(written[0], v(10))
+    assert.equal(await texts(0), v(10))
+    assert.equal(await texts(1), v(11))
   })
 
   test('follows what comes into force', async t => {
@@ -442,16 +455,9 @@ describe('the cache', LIMIT, () => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { load, pins } = await following(t, v(5), { cacheFile })
     pins.on('change', () => {})
-    const renamed = new Promise(resolve => {
-      const { rename } = fs.promises
-      t.mock.method(fs.promises, 'rename', async (/** @type {any} */ from, /** @type {any} */ to) => {
-        await rename(from, to)
-        resolve(undefined)
-      })
-    })
+    const texts = keptIn(t, cacheFile)
     await load(v(6))
-    await renamed
-    assert.equal(fs.readFileSync(cacheFile, 'utf8'), v(6))
+    assert.equal(await texts(0), v(6))
     assert.deepEqual(fs.readdirSync(path.dirname(cacheFile)), ['policy.json'])
   })
 
