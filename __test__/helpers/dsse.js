@@ -49,7 +49,7 @@ function payloadFor(host, { policy = {}, ...more } = {}) {
     version: 1,
     notBefore: iso(now - HOUR),
     expires: iso(now + HOUR),
-    policy: JSON.parse(pinned(host, policy)),
+    policy: { ...JSON.parse(pinned(host)), ...policy },
     ...more
   })
 }
