@@ -10,6 +10,7 @@ const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
 const { promisify } = require('node:util')
 const { PinSet } = require('..')
+const { keyPair, signedFor } = require('./helpers/dsse')
 const { ca, leaf } = require('./helpers/pki')
 const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
@@ -37,6 +38,8 @@ const PRINTS = {
     /^200\n200\n200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
+  'docs/policy-sources.md': [/^200$/m, /^2$/m],
+  'docs/signed-policies.md': [/^200/m],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
@@ -44,6 +47,7 @@ const PRINTS = {
 const ELSEWHERE = [
   { begins: 'npm install && npm run build', why: 'what `npm test` itself has done' },
   { begins: 'npm start', why: 'run by the continuous integration' },
+  { begins: 'npx tls-pinning keygen', why: 'cli-sign.test.js' },
   { begins: '# from a private key or a certificate', why: 'external/openssl.test.js' }
 ]
 
@@ -64,6 +68,7 @@ before(async () => {
   const deviceServer = await httpsServer({ cert: device })
   const proxy = await connectProxy({ auth: { username: 'user', password: 'password' } })
   servers.push(server, deviceServer, proxy)
+  const signer = keyPair()
   filledIn = [
     [/proxy\.example\.com:3128/g, `localhost:${proxy.port}`],
     [/https:\/\/(api\.)?example\.com\//g, `https://localhost:${server.port}/`],
@@ -71,6 +76,10 @@ before(async () => {
     [/host: 'api\.example\.com', port: 443/g, `host: 'localhost', port: ${server.port}`],
     [/https:\/\/192\.0\.2\.7\//g, `https://127.0.0.1:${deviceServer.port}/`],
     [/'api\.example\.com'/g, "'localhost'"],
+    [/https:\/\/pins\.example\.com\//g, ''],
+    [/\/var\/lib\/app\/pins\//g, 'cache/'],
+    [/MCowBQYDK2VwAyEA…current/g, signer.publicKey],
+    [/MCowBQYDK2VwAyEA…backup/g, keyPair().publicKey],
     [/sha256\/current…/g, cert.pin],
     [/sha256\/backup…/g, backup.pin]
   ]
@@ -79,6 +88,7 @@ before(async () => {
   write('client.pem', client.pem)
   write('client-key.pem', client.key)
   write('policy.json', JSON.stringify({ hosts: { localhost: [cert.pin, backup.pin] } }))
+  write('policy.signed.json', signedFor(signer, 'x', { policy: { hosts: { localhost: [cert.pin, backup.pin] } } }))
   write('app.js', `require('https').get('https://localhost:${server.port}/', r => console.log(r.resume().statusCode))`)
 })
 
