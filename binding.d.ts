@@ -30,6 +30,8 @@ export declare class NativePinSet {
    * policy names for the host. What is no host has none.
    */
   listedPort(host: string, port: number, guessed: boolean): number | null
+  /** When what holds for a host ends, in Unix seconds, or null. */
+  expires(host: string, port: number): number | null
   /** The entry for a host, or null. */
   entry(host: string, port: number): string
 }
@@ -203,6 +205,11 @@ export declare function rehearsal(names: Array<string>): string
 
 /** Protocols that TLS can begin in, each with the port where a target names none: as JSON. */
 export declare function starttlsPorts(): string
+/**
+ * Reads the payload of a signed policy, whose signature has been verified: its version, its period in Unix seconds, and
+ * its policy in canonical form, which expires with it.
+ */
+export declare function signedPayload(text: string): string
 
 /** Reads the platform's bundle, leaving out what cannot be used. A string is the error, as JSON. */
 export declare function trustFromBundle(pem: Uint8Array): NativeTrust | string

@@ -856,6 +856,7 @@ module.exports.policyRemove = nativeBinding.policyRemove
 module.exports.proxy = nativeBinding.proxy
 module.exports.rehearsal = nativeBinding.rehearsal
 module.exports.starttlsPorts = nativeBinding.starttlsPorts
+module.exports.signedPayload = nativeBinding.signedPayload
 module.exports.trustFromBundle = nativeBinding.trustFromBundle
 module.exports.trustFromCa = nativeBinding.trustFromCa
 module.exports.verifyChain = nativeBinding.verifyChain

@@ -70,6 +70,11 @@ export interface Policy {
   version?: 1
   /** What holds for hosts that no entry is for. Default: `deny`. */
   unlisted?: 'deny' | 'allow' | 'report'
+  /**
+   * From this moment on the whole policy no longer holds, and every host is refused (`ERR_TLS_PIN_EXPIRED`), whatever the
+   * policy said of it. RFC 3339 or a Date. Default: never.
+   */
+  expires?: string | Date
   hosts: HostPins
 }
 
@@ -156,6 +161,74 @@ interface PinSetEvents {
   change: []
   /** A looser policy let a connection through. Once for each connection. */
   report: [report: Report]
+  /**
+   * A source of the policy failed, or what it brought is no policy: the one before stays in force. Where nobody listens,
+   * a process warning says so, once for each message. Also on the channel `tls-pinning:load-error` of
+   * `node:diagnostics_channel`, as `{ source, error }`.
+   */
+  loadError: [error: LoadError]
+}
+
+/** Why a policy was not loaded. Its code is that of the system, of the loader's error, or one of this package's. */
+export type LoadError = Error & {
+  code: string
+  /** The file, the URL without its query, or `the loader`. */
+  source: string
+}
+
+export interface FileOptions {
+  /**
+   * Whether the file is read again when it changes: written to, renamed over, removed and made anew, or reached by a
+   * symbolic link that is swapped, as Kubernetes does. Default: false.
+   */
+  watch?:
+    | boolean
+    | {
+        /** Milliseconds in which the events of one save come together. Default: 100. */
+        debounce?: number
+        /**
+         * Milliseconds between two looks at the file, beside the system's notifications, which some file systems do not
+         * send; 0: none. Default: 5000.
+         */
+        interval?: number
+      }
+}
+
+export interface RefreshOptions {
+  /**
+   * Milliseconds from one load to the next; 0: only once. Default: 300000. After a failure the next comes after a second,
+   * twice that with each further one, up to the interval or to five minutes, whichever is longer.
+   */
+  interval?: number
+  /** The part of each delay by which it varies at random, 0 to 1. Default: 0.1. */
+  jitter?: number
+  /** Milliseconds for one load. `ETIMEDOUT`. Default: 10000. */
+  timeout?: number
+}
+
+/** Aborted when a load has taken too long or the pin set is closed. What it answers then is dropped. */
+export interface LoadContext {
+  signal: AbortSignal
+}
+
+/** An Ed25519 public key: the line that `tls-pinning keygen` prints (SubjectPublicKeyInfo in base64), PEM, DER or a JWK. */
+export type SigningKey = string | Uint8Array | KeyObject | webcrypto.JsonWebKey
+
+export interface SignedOptions extends RefreshOptions {
+  /** Where the envelope is: a path, an https URL, or a function that brings its bytes or text. At most 4 MiB. */
+  source: string | URL | ((context: LoadContext) => string | Uint8Array | Promise<string | Uint8Array>)
+  /** One signature by one of them is enough. */
+  publicKeys: SigningKey | SigningKey[]
+  /**
+   * Where the last accepted envelope is kept, for a start without the source and as the version that is not gone behind
+   * after one. In a folder that only this user can write to; it is made if it is missing. Default: none.
+   */
+  cacheFile?: string | URL
+  /**
+   * The time by which an envelope is judged, a Date or Unix milliseconds. Default: `Date.now`. Connections are always judged
+   * by the system's clock.
+   */
+  clock?: () => number | Date
 }
 
 /**
@@ -165,6 +238,40 @@ interface PinSetEvents {
  */
 export class PinSet extends EventEmitter<PinSetEvents> {
   constructor(pins: Pins)
+  /**
+   * The policy in a file, read strictly: what is malformed is an error with file and place.
+   *
+   * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; or the system's error, such as `ENOENT`. Both have the file as `source`.
+   */
+  static fromFile(path: string | URL, options?: FileOptions): PinSet
+  /**
+   * The policy in an environment variable: its JSON, or else the path of a file, for which the options are.
+   *
+   * @throws As {@link PinSet.fromFile}; `ERR_TLS_PIN_INVALID` if the variable is not set.
+   */
+  static fromEnv(name: string, options?: FileOptions): PinSet
+  /**
+   * The policy that a function brings: an object, or the text or bytes of its JSON. Rejects if the first load fails. Later
+   * ones follow each other; when one fails the policy stays as it is, and there is a `loadError`.
+   */
+  static fromLoader(
+    loader: (context: LoadContext) => Pins | Uint8Array | Promise<Pins | Uint8Array>,
+    options?: RefreshOptions
+  ): Promise<PinSet>
+  /**
+   * A policy in a signed envelope (docs/signed-policies.md). Neither the source nor the way from it needs trust. Rejects if
+   * the source fails and no cached policy is valid. When the policy in force expires and no newer one has come, every host
+   * is refused (`ERR_TLS_PIN_EXPIRED`).
+   *
+   * Refused are: `ERR_TLS_PIN_POLICY_SIGNATURE`, what no known key has signed; `ERR_TLS_PIN_POLICY_ROLLBACK`, a lower
+   * version than the last one, or the same with other content; `ERR_TLS_PIN_POLICY_EXPIRED` and
+   * `ERR_TLS_PIN_POLICY_NOT_YET_VALID`; `ERR_TLS_PIN_INVALID`, a malformed policy. A cache in a folder that others can write
+   * to is not used: `ERR_TLS_PIN_UNSAFE`, as a `loadError`.
+   */
+  static fromSigned(options: SignedOptions): Promise<PinSet>
+  /** Stops following the source. The policy stays in force. */
+  close(): void
+  [Symbol.dispose](): void
   /** The entry that decides about a host, or null where the policy has none. Port: 443 by default. */
   match(host: string, port?: number): Match | null
   /** Decides about a chain as a connection would. Throws what {@link verifyChain} throws. */

@@ -156,7 +156,7 @@ describe('package.json', () => {
       )
       assert.ok(fs.existsSync(path.join(ROOT, file)), file)
     }
-    const code = ['index.js', 'index.mjs', ...fs.readdirSync(path.join(ROOT, 'lib')).map(file => `lib/${file}`)]
+    const code = ['index.js', 'index.mjs', ...sourcesIn('lib')]
     for (const file of code) {
       const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
       for (const [, target] of text.matchAll(/(?:require\(|from )'(\.{1,2}\/[^']+)'/g)) {
@@ -171,12 +171,21 @@ describe('package.json', () => {
 
   it('needs no package at run time that is not its own', () => {
     assert.deepEqual(Object.keys(/** @type {any} */ (manifest).dependencies ?? {}), [])
-    for (const file of fs.readdirSync(path.join(ROOT, 'lib'))) {
-      const text = fs.readFileSync(path.join(ROOT, 'lib', file), 'utf8')
+    for (const file of sourcesIn('lib')) {
+      const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
       for (const [, target] of text.matchAll(/require\('([^']+)'\)/g)) assert.match(target, /^(node:|\.)/, file)
     }
   })
 })
+
+/** @param {string} folder @returns {string[]} */
+function sourcesIn(folder) {
+  const entries = fs.readdirSync(path.join(ROOT, folder), { withFileTypes: true })
+  return entries.flatMap(entry => {
+    const inside = `${folder}/${entry.name}`
+    return entry.isDirectory() ? sourcesIn(inside) : [inside]
+  })
+}
 
 /** @param {any} exported @returns {string[]} */
 function files(exported) {
@@ -194,9 +203,11 @@ function declaredMembers(name) {
   const members = new Map()
   for (const [, isField, key, after] of body.matchAll(/^ {2}(readonly |get )?(\w+|\[[\w.]+\])\??([(:<])/gm)) {
     if (key === 'constructor') continue
-    const symbol =
-      key === '[Symbol.asyncDispose]' ? String(Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')) : key
-    members.set(symbol, !isField && after === '(' ? 'method' : 'field')
+    const symbols = {
+      '[Symbol.asyncDispose]': String(Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')),
+      '[Symbol.dispose]': String(Symbol.dispose ?? Symbol.for('nodejs.dispose'))
+    }
+    members.set(/** @type {any} */ (symbols)[key] ?? key, !isField && after === '(' ? 'method' : 'field')
   }
   return members
 }

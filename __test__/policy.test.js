@@ -6,6 +6,7 @@ const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
 const { after, before, describe, it } = require('node:test')
 const { PinSet, PinnedClient } = require('..')
+const { MALFORMED, pin, tlsa } = require('./fixtures/malformed-policies')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
 
@@ -26,107 +27,6 @@ before(async () => {
 })
 
 after(() => server.close())
-
-/** @type {[name: string, given: any, place: string, message: RegExp][]} */
-const MALFORMED = [
-  ['an unknown key', { hosts: { 'a.example': A }, unlsited: 'deny' }, '', /"unlsited" is unknown; write `unlisted`/],
-  ['an unknown key like no other', { hosts: { 'a.example': A }, x: 1 }, '', /"x" is unknown; write .*`hosts`/],
-  ['an unknown key of an entry', { 'a.example': { pin: A } }, 'pins["a.example"]', /"pin" is unknown; write `pins`/],
-  ['a key in another case', { 'a.example': { pins: A, onexpiry: 'deny' } }, 'pins["a.example"]', /write `onExpiry`/],
-  ['no pins', { 'a.example': { expires: '2027-03-01T00:00:00Z' } }, 'pins["a.example"]', /no pins/],
-  ['an empty list', { 'a.example': [] }, 'pins["a.example"]', /list of pins is empty/],
-  ['null', { 'a.example': null }, 'pins["a.example"]', /null stands where/],
-  ['a boolean', { hosts: { 'a.example': true } }, 'hosts["a.example"]', /a boolean stands where/],
-  ['a number in a list', { hosts: { 'a.example': [A, 5] } }, 'hosts["a.example"][1]', /number is not a pin/],
-  ['a list in a list', { hosts: { 'a.example': [[A]] } }, 'hosts["a.example"][0]', /is not a pin/],
-  ['a malformed pin', { hosts: { 'a.example': { ca: [A, 'x'] } } }, 'hosts["a.example"].ca[1]', /"x" is not a pin/],
-  ['a malformed pin alone', { hosts: { 'a.example': { leaf: 'x' } } }, 'hosts["a.example"].leaf', /"x" is not a pin/],
-  ['a TLSA of an issuer in leaf', { 'a.example': { leaf: tlsa(2) } }, 'pins["a.example"].leaf', /contradicts/],
-  ['a TLSA of a leaf in ca', { 'a.example': { ca: [tlsa(3)] } }, 'pins["a.example"].ca[0]', /belong into `leaf`/],
-  ['hosts: a list', { hosts: [A] }, 'hosts', /an array stands where an object of hosts/],
-  ['hosts: null', { hosts: null }, 'hosts', /null stands where an object of hosts/],
-  ['no hosts', { version: 1, unlisted: 'allow' }, '', /no `hosts`/],
-  ['version: another', { version: 2, hosts: { 'a.example': A } }, 'version', /write 1, or update/],
-  ['version: text', { version: '1', hosts: { 'a.example': A } }, 'version', /a string stands where the number 1/],
-  [
-    'unlisted: another word',
-    { unlisted: 'warn', hosts: { 'a.example': A } },
-    'unlisted',
-    /`deny`, `allow` or `report`/
-  ],
-  ['unlisted: a boolean', { unlisted: false, hosts: { 'a.example': A } }, 'unlisted', /a boolean stands where/],
-  ['mode: another word', { 'a.example': { pins: A, mode: 'off' } }, 'pins["a.example"].mode', /`enforce` or `report`/],
-  ['onExpiry: another', { 'a.example': { pins: A, onExpiry: 'x' } }, 'pins["a.example"].onExpiry', /`deny` or `allow`/],
-  ['$schema: a number', { $schema: 5, hosts: { 'a.example': A } }, '$schema', /a number stands where a string/],
-  ['hosts twice', { 'A.example': A, 'a.example.': B }, 'pins["a.example."]', /`a.example` is repeated; merge/],
-  [
-    'hosts twice by IDNA',
-    { 'bücher.example': A, 'xn--bcher-kva.example': B },
-    'pins["xn--bcher-kva.example"]',
-    /repeated/
-  ],
-  ['hosts twice by address', { '[::1]': A, '[0:0:0:0:0:0:0:1]': B }, 'pins["[0:0:0:0:0:0:0:1]"]', /repeated/],
-  ['hosts twice with a port', { 'a.example:1': A, 'A.example:1': B }, 'pins["A.example:1"]', /repeated/],
-  ...[
-    ['', /host is empty/],
-    ['https://a.example', /is a URL; write the host alone/],
-    ['a.example/path', /has a path/],
-    ['u@a.example', /user information/],
-    ['a..example', /empty label/],
-    ['.a.example', /empty label/],
-    ['a b', /not a host/],
-    ['*', /wildcard/],
-    ['**', /wildcard/],
-    ['*a.example', /wildcard/],
-    ['a.*.example', /wildcard/],
-    ['*.*.example', /wildcard/],
-    ['***.example', /wildcard/],
-    ['*.', /no name after the wildcard/],
-    ['*.192.0.2.7', /wildcard on an IP address/],
-    ['192.0.2', /ends in a number/],
-    ['0x7f.1', /ends in a number/],
-    ['::1', /more than one colon/],
-    ['[::1', /colon/],
-    ['[::1%lo]', /zone/],
-    ['a.example:', /port/],
-    ['a.example:0', /port/],
-    ['a.example:65536', /port/],
-    ['a.example:+443', /port/],
-    ['a.example:0443', /port/],
-    ['a.example:https', /port/],
-    ['a'.repeat(64), /over 63/]
-  ].map(
-    ([host, message]) =>
-      /** @type {any} */ ([
-        `host ${JSON.stringify(host)}`,
-        { [String(host)]: A },
-        `pins[${JSON.stringify(host)}]`,
-        message
-      ])
-  ),
-  ...[
-    '2027-03-01',
-    '2027-03-01T00:00:00',
-    '2027-03-01 00:00:00Z',
-    '2027-13-01T00:00:00Z',
-    '2027-02-29T00:00:00Z',
-    '2027-03-01T24:00:00Z',
-    'tomorrow',
-    '',
-    1_900_000_000,
-    null,
-    new Date(Number.NaN),
-    true
-  ].map(
-    expires =>
-      /** @type {any} */ ([
-        `expires: ${typeof expires} ${expires}`,
-        { 'a.example': { pins: A, expires } },
-        'pins["a.example"].expires',
-        /RFC 3339|stands where a date/
-      ])
-  )
-]
 
 describe('a malformed policy', () => {
   for (const [name, given, place, message] of MALFORMED) {
@@ -480,16 +380,6 @@ describe('a pin set', () => {
 })
 
 /** @param {string} key */
-function pin(key) {
-  return `sha256/${crypto.createHash('sha256').update(key).digest('base64')}`
-}
-
-/** @param {string} key */
 function spkiHex(key) {
   return `spki:sha256:${crypto.createHash('sha256').update(key).digest('hex')}`
-}
-
-/** @param {number} usage */
-function tlsa(usage) {
-  return `${usage} 1 1 ${crypto.createHash('sha256').update('tlsa').digest('hex')}`
 }

@@ -9,6 +9,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
 const { PinSet } = require('..')
+const { keyPair, signedFor } = require('./helpers/dsse')
 const { ca, leaf } = require('./helpers/pki')
 const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
@@ -41,6 +42,8 @@ const PRINTS = {
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
   'docs/cli.md': ['cli-recipes.test.js', 'cli-recipes.test.js'],
+  'docs/policy-sources.md': [/^200$/m, /^2$/m],
+  'docs/signed-policies.md': ['cli-sign.test.js', /^200/m],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
@@ -61,6 +64,7 @@ before(async () => {
   const deviceServer = await httpsServer({ cert: device })
   const proxy = await connectProxy({ auth: { username: 'user', password: 'password' } })
   servers.push(server, deviceServer, proxy)
+  const signer = keyPair()
   filledIn = [
     [/proxy\.example\.com:3128/g, `localhost:${proxy.port}`],
     [/https:\/\/(api\.)?example\.com\//g, `https://localhost:${server.port}/`],
@@ -68,6 +72,10 @@ before(async () => {
     [/host: 'api\.example\.com', port: 443/g, `host: 'localhost', port: ${server.port}`],
     [/https:\/\/192\.0\.2\.7\//g, `https://127.0.0.1:${deviceServer.port}/`],
     [/'api\.example\.com'/g, "'localhost'"],
+    [/https:\/\/pins\.example\.com\//g, ''],
+    [/\/var\/lib\/app\/pins\//g, 'cache/'],
+    [/MCowBQYDK2VwAyEA…current/g, signer.publicKey],
+    [/MCowBQYDK2VwAyEA…backup/g, keyPair().publicKey],
     [/sha256\/current…/g, cert.pin],
     [/sha256\/backup…/g, backup.pin]
   ]
@@ -79,6 +87,7 @@ before(async () => {
   write('client.pem', client.pem)
   write('client-key.pem', client.key)
   write('policy.json', JSON.stringify({ hosts: { localhost: [cert.pin, backup.pin] } }))
+  write('policy.signed.json', signedFor(signer, 'x', { policy: { hosts: { localhost: [cert.pin, backup.pin] } } }))
   write('app.js', `require('https').get('https://localhost:${server.port}/', r => console.log(r.resume().statusCode))`)
 })
 

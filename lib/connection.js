@@ -172,7 +172,7 @@ class PinnedConnection {
    */
   #awaitExpiry(socket, onExpired) {
     clearTimeout(this.#timer)
-    const { expires } = JSON.parse(handleOf(this.#pins).entry(this.host, this.port)).ok ?? {}
+    const expires = handleOf(this.#pins).expires(this.host, this.port)
     if (typeof expires !== 'number' || socket.destroyed) return
     const left = expires * 1000 - Date.now()
     if (left < 0) return

@@ -87,6 +87,10 @@ const CLASSES = {
   ERR_TLS_PIN_UNLISTED: PinPolicyError,
   ERR_TLS_PIN_EXPIRED: PinPolicyError,
   ERR_TLS_PIN_UNSAFE: PinPolicyError,
+  ERR_TLS_PIN_POLICY_SIGNATURE: PinPolicyError,
+  ERR_TLS_PIN_POLICY_ROLLBACK: PinPolicyError,
+  ERR_TLS_PIN_POLICY_EXPIRED: PinPolicyError,
+  ERR_TLS_PIN_POLICY_NOT_YET_VALID: PinPolicyError,
   ERR_TLS_PIN_INVALID: PinInvalidError
 }
 

@@ -23,6 +23,54 @@ class PinSet extends EventEmitter {
   }
 
   /**
+   * The policy in a file.
+   * @param {string | URL} file
+   * @param {Record<string, any>} [options]
+   * @returns {PinSet}
+   */
+  static fromFile(file, options) {
+    return require('./sources/file.js').fromFile(file, options)
+  }
+
+  /**
+   * The policy in a variable of the environment, or in the file that it names.
+   * @param {string} name
+   * @param {Record<string, any>} [options]
+   * @returns {PinSet}
+   */
+  static fromEnv(name, options) {
+    return require('./sources/file.js').fromEnv(name, options)
+  }
+
+  /**
+   * The policy that a function brings, again and again.
+   * @param {(context: { signal: AbortSignal }) => unknown} loader
+   * @param {Record<string, any>} [options]
+   * @returns {Promise<PinSet>}
+   */
+  static async fromLoader(loader, options) {
+    return require('./sources/loader.js').fromLoader(loader, options)
+  }
+
+  /**
+   * A policy that is signed, from wherever.
+   * @param {Record<string, any>} options
+   * @returns {Promise<PinSet>}
+   */
+  static async fromSigned(options) {
+    return require('./sources/signed.js').fromSigned(options)
+  }
+
+  /** Stops following where the policy came from. The policy stays in force. */
+  close() {
+    require('./sources/keep.js').close(this)
+  }
+
+  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+    this.close()
+  }
+
+  /**
    * The entry that decides about a host, or null where the policy has none.
    * @param {string} host
    * @param {number} [port]

@@ -8,7 +8,7 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use crate::pinning::{
-    Algorithm, Host, Invalid, Material, Pin, PinSet, Policy, Role, Rule, Target, parse_text,
+    Algorithm, Host, Invalid, Material, Pin, PinSet, Policy, Role, Rule, Signed, Target, parse_text,
 };
 
 use super::failure::{invalid, outcome};
@@ -65,6 +65,13 @@ impl NativePinSet {
         self.set.current().policy.listed_port(&host, port, guessed)
     }
 
+    /// When what holds for a host ends, in Unix seconds, or null.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn expires(&self, host: String, port: u16) -> Option<i64> {
+        self.set.current().policy.expires_for(&Host::parse(&host).ok()?, port)
+    }
+
     /// The entry for a host, or null.
     #[napi(catch_unwind)]
     #[must_use]
@@ -77,8 +84,8 @@ impl NativePinSet {
                     "pins": pins(entry.rules(), Role::Any),
                     "leaf": pins(entry.rules(), Role::Leaf),
                     "ca": pins(entry.rules(), Role::Ca),
-                    "expires": entry.expires(),
-                    "expired": entry.is_expired(now()),
+                    "expires": snapshot.policy.expires_for(&host, port),
+                    "expired": snapshot.policy.expires_for(&host, port).is_some_and(|at| at <= now()),
                     "mode": match entry.mode() {
                         crate::pinning::Mode::Enforce => "enforce",
                         crate::pinning::Mode::Report => "report",
@@ -102,6 +109,22 @@ pub fn pin_set(policy: String) -> Either<NativePinSet, String> {
         Ok(policy) => Either::A(NativePinSet { set: Arc::new(PinSet::new(policy)) }),
         Err(error) => Either::B(invalid(&error).to_string()),
     }
+}
+
+/// Reads the payload of a signed policy, whose signature has been verified: its version, its period in Unix seconds, and
+/// its policy in canonical form, which expires with it.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn signed_payload(text: String) -> String {
+    let signed = Signed::from_json(&text).map(|signed| {
+        json!({
+            "version": signed.version,
+            "notBefore": signed.not_before,
+            "expires": signed.expires,
+            "policy": signed.policy.to_json().to_string(),
+        })
+    });
+    outcome(signed.map_err(|error| invalid(&error)))
 }
 
 /// The pins in a text.

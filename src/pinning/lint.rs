@@ -15,8 +15,8 @@ pub struct Warning {
     /// `zero-digest`, `empty-digest`, `expires-soon`, `expired`, `report-without-expiry` or
     /// `on-expiry-without-expiry`.
     pub code: &'static str,
-    /// Where in the canonical policy: `hosts["api.example.com"]`, `unlisted`, or `pins` for a bare
-    /// list.
+    /// Where in the canonical policy: `hosts["api.example.com"]`, `unlisted`, `expires`, or `pins` for a
+    /// bare list.
     pub place: String,
     pub message: String,
 }
@@ -54,9 +54,12 @@ impl Policy {
             };
             check_backup(entry, &mut warn);
             check_pins(entry, &mut warn);
-            check_expiry(entry, now, &mut warn);
+            check_expiry(entry.expires(), now, &mut warn);
             check_looseness(entry, &mut warn);
         }
+        check_expiry(self.expires(), now, &mut |code, message| {
+            warnings.push(Warning { code, place: "expires".to_owned(), message });
+        });
         warnings
     }
 }
@@ -92,11 +95,11 @@ fn check_pins(entry: &Entry, warn: &mut impl FnMut(&'static str, String)) {
     }
 }
 
-fn check_expiry(entry: &Entry, now: i64, warn: &mut impl FnMut(&'static str, String)) {
-    let Some(expires) = entry.expires() else {
+fn check_expiry(expires: Option<i64>, now: i64, warn: &mut impl FnMut(&'static str, String)) {
+    let Some(expires) = expires else {
         return;
     };
-    if entry.is_expired(now) {
+    if expires <= now {
         warn("expired", format!("it expired at {}", time::format(expires)));
     } else if expires.saturating_sub(now) <= SOON {
         warn("expires-soon", format!("it expires at {}", time::format(expires)));
@@ -145,6 +148,10 @@ mod tests {
         let expiring = |at: i64| {
             entry(&format!(r#""pins": ["{a}", "{b}"], "expires": "{}""#, time::format(NOW + at)))
         };
+        let whole = |at: i64| {
+            let hosts = format!(r#"{{"x.example": ["{a}", "{b}"]}}"#);
+            format!(r#"{{"expires": "{}", "hosts": {hosts}}}"#, time::format(NOW + at))
+        };
         for (json, expected) in [
             (format!(r#"["{a}", "{b}"]"#), vec![]),
             (entry(&format!(r#""leaf": ["{a}"], "ca": ["{b}"]"#)), vec![]),
@@ -187,6 +194,9 @@ mod tests {
             (expiring(1), vec!["expires-soon"]),
             (expiring(0), vec!["expired"]),
             (expiring(-1), vec!["expired"]),
+            (whole(SOON + 1), vec![]),
+            (whole(SOON), vec!["expires-soon"]),
+            (whole(0), vec!["expired"]),
         ] {
             assert_eq!(codes(&json), expected, "{json}");
         }

@@ -17,6 +17,7 @@
 //! - `policy_json`, `json`, `time`: the strict parser of a policy file, and its canonical text.
 //! - [`convert`] (`formats`): policies from and to the formats of others.
 //! - [`edit`], `layout`: changes to a policy's text that keep its formatting.
+//! - [`Signed`] (`signed`): the payload of a signed policy.
 //! - [`Warning`] (`lint`): what is valid in a policy and still unwise.
 //! - [`CertificateInfo`] (`certificate`, `name`): what an error message tells of a certificate.
 //! - [`PinSet`] (`pin_set`): the live policy that is replaced as a whole.
@@ -37,6 +38,7 @@ mod pin;
 mod pin_set;
 mod policy;
 mod policy_json;
+mod signed;
 mod table;
 mod text;
 mod time;
@@ -54,4 +56,5 @@ pub use pattern::Pattern;
 pub use pin::{Algorithm, Pin, Role, Rule, Target};
 pub use pin_set::{Observer, PinSet, Snapshot};
 pub use policy::{Decision, Policy, Refusal, Unenforced, Unlisted};
+pub use signed::Signed;
 pub use text::parse_text;

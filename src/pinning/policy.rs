@@ -25,6 +25,8 @@ pub enum Unlisted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) unlisted: Unlisted,
+    /// From then on, in Unix seconds, every host is refused.
+    pub(super) expires: Option<i64>,
     pub(super) hosts: Hosts,
 }
 
@@ -61,6 +63,8 @@ pub enum Refusal {
     Unlisted,
     /// The entry has expired: `ERR_TLS_PIN_EXPIRED`.
     Expired(Arc<Entry>),
+    /// The policy as a whole has expired, at this time: `ERR_TLS_PIN_EXPIRED`.
+    PolicyExpired(i64),
 }
 
 impl Policy {
@@ -105,8 +109,12 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// The host is unlisted, or its entry has expired, and nothing in the policy says to go on.
+    /// The host is unlisted, or its entry has expired, and nothing in the policy says to go on; or the policy itself
+    /// has expired, and with it whatever it said.
     pub fn decide(&self, host: &Host, port: u16, now: i64) -> Result<Decision, Refusal> {
+        if let Some(expired) = self.expires.filter(|expires| *expires <= now) {
+            return Err(Refusal::PolicyExpired(expired));
+        }
         match (self.entry(host, port), self.unlisted) {
             (Some(entry), _) if entry.is_expired(now) => match (entry.on_expiry, entry.mode) {
                 (OnExpiry::Deny, Mode::Enforce) => Err(Refusal::Expired(entry.clone())),
@@ -126,6 +134,19 @@ impl Policy {
             Hosts::Every(entry) => Some(entry),
             Hosts::Listed { table, .. } => table.get(host, port),
         }
+    }
+
+    /// When the policy as a whole expires, in Unix seconds.
+    #[must_use]
+    pub fn expires(&self) -> Option<i64> {
+        self.expires
+    }
+
+    /// When what holds for this host and port ends: the expiry of its entry or of the policy, whichever is first.
+    #[must_use]
+    pub fn expires_for(&self, host: &Host, port: u16) -> Option<i64> {
+        let entry = self.entry(host, port).and_then(|entry| entry.expires());
+        self.expires.into_iter().chain(entry).min()
     }
 
     /// Whether this is a bare list, which holds for the one host of a request and not for a

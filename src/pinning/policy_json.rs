@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::entry::{Entry, Mode, OnExpiry};
 use super::error::{Invalid, quoted};
@@ -39,12 +39,12 @@ pub(super) fn parse(text: &str) -> Result<Policy, Invalid> {
         }
         Json::Object(members) => {
             let hosts = listed(members).map_err(|error| error.at("pins"))?;
-            Ok(Policy { unlisted: Unlisted::default(), hosts })
+            Ok(Policy { unlisted: Unlisted::default(), expires: None, hosts })
         }
         bare => {
             let rules = rules(bare, Role::Any).map_err(|error| error.at("pins"))?;
             let hosts = Hosts::Every(Arc::new(entry_of(rules)));
-            Ok(Policy { unlisted: Unlisted::default(), hosts })
+            Ok(Policy { unlisted: Unlisted::default(), expires: None, hosts })
         }
     }
 }
@@ -59,7 +59,14 @@ pub(super) fn write(policy: &Policy) -> Value {
         .iter()
         .filter_map(|entry| Some((entry.pattern.as_ref()?.to_string(), write_entry(entry))))
         .collect();
-    json!({ "version": 1, "unlisted": name(&UNLISTED, policy.unlisted), "hosts": hosts })
+    let mut members = Map::new();
+    members.insert("version".to_owned(), 1.into());
+    members.insert("unlisted".to_owned(), name(&UNLISTED, policy.unlisted).into());
+    if let Some(expires) = policy.expires {
+        members.insert("expires".to_owned(), time::format(expires).into());
+    }
+    members.insert("hosts".to_owned(), hosts.into());
+    members.into()
 }
 
 fn write_entry(entry: &Entry) -> Value {
@@ -83,15 +90,17 @@ fn write_entry(entry: &Entry) -> Value {
     members.into()
 }
 
-fn policy(members: Vec<(String, Json)>) -> Result<Policy, Invalid> {
-    check_keys(&members, &["$schema", "version", "unlisted", "hosts"])?;
+pub(super) fn policy(members: Vec<(String, Json)>) -> Result<Policy, Invalid> {
+    check_keys(&members, &["$schema", "version", "unlisted", "expires", "hosts"])?;
     let mut unlisted = Unlisted::default();
+    let mut expires = None;
     let mut hosts = None;
     for (key, value) in members {
         match key.as_str() {
             "hosts" => listed_value(value).map(|read| hosts = Some(read)),
             "unlisted" => value.choice(&UNLISTED).map(|chosen| unlisted = chosen),
             "version" => check_version(&value),
+            "expires" => moment(value).map(|at| expires = Some(at)),
             _ => value.string("a string").map(drop),
         }
         .map_err(|error| error.at(key))?;
@@ -99,7 +108,7 @@ fn policy(members: Vec<(String, Json)>) -> Result<Policy, Invalid> {
     let hosts = hosts.ok_or_else(|| {
         Invalid::new("the policy has no `hosts`", "write `\"hosts\": { \"api.example.com\": […] }`")
     })?;
-    Ok(Policy { unlisted, hosts })
+    Ok(Policy { unlisted, expires, hosts })
 }
 
 fn check_version(value: &Json) -> Result<(), Invalid> {
@@ -165,10 +174,7 @@ fn entry(members: Vec<(String, Json)>) -> Result<Entry, Invalid> {
             "pins" => rules(value, Role::Any).map(|rules| all.extend(rules)),
             "leaf" => rules(value, Role::Leaf).map(|rules| all.extend(rules)),
             "ca" => rules(value, Role::Ca).map(|rules| all.extend(rules)),
-            "expires" => value
-                .string("a date and time such as \"2027-03-01T00:00:00Z\"")
-                .and_then(|text| time::parse(&text))
-                .map(|expires| entry.expires = Some(expires)),
+            "expires" => moment(value).map(|expires| entry.expires = Some(expires)),
             "onExpiry" => value.choice(&ON_EXPIRY).map(|chosen| entry.on_expiry = chosen),
             _ => value.choice(&MODE).map(|chosen| entry.mode = chosen),
         }
@@ -178,6 +184,13 @@ fn entry(members: Vec<(String, Json)>) -> Result<Entry, Invalid> {
         return Err(Invalid::new("the entry has no pins", "write `pins`, `leaf` or `ca`"));
     }
     Ok(Entry { rules: entry_of(all).rules, ..entry })
+}
+
+/// A date and time, as Unix seconds.
+pub(super) fn moment(value: Json) -> Result<i64, Invalid> {
+    value
+        .string("a date and time such as \"2027-03-01T00:00:00Z\"")
+        .and_then(|text| time::parse(&text))
 }
 
 /// An entry with these rules, grouped by role: two policies that mean the same are equal.

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use serde_json::json;
+
 use super::super::text::tests::any_rule;
 use super::*;
 use crate::pinning::{Host, Pin};
@@ -116,6 +118,9 @@ true  =>  pins  =>  a boolean stands where a pin
 {"hosts": {"a.example": "A"}, "version": 1, "version": 1}  =>    =>  `version` is repeated
 {"hosts": {"a.example": "A"}, "hosts": {}}  =>    =>  `hosts` is repeated
 {"hosts": {"a.example": "A"}, "\u0068osts": {}}  =>    =>  `hosts` is repeated
+{"hosts": {"a.example": "A"}, "expires": "2027-03-01"}  =>  expires  =>  RFC 3339
+{"hosts": {"a.example": "A"}, "expires": 1803859200}  =>  expires  =>  a number
+{"a.example": "A", "expires": "2027-03-01T00:00:00Z"}  =>  pins["expires"]  =>  not a pin
 {"hosts": {"https://a.example": "A"}}  =>  hosts["https://a.example"]  =>  is a URL
 {"hosts": {"": "A"}}  =>  hosts[""]  =>  empty
 {"a..example": "A"}  =>  pins["a..example"]  =>  empty label
@@ -157,7 +162,7 @@ true  =>  pins  =>  a boolean stands where a pin
 fn what_is_not_a_policy_is_refused_at_its_place() {
     let rows: Vec<Vec<&str>> =
         REFUSED.trim().lines().map(|row| row.split("  =>  ").collect()).collect();
-    assert_eq!(rows.len(), 57);
+    assert_eq!(rows.len(), 60);
     for row in rows {
         let [text, place, problem] = row[..] else { panic!("{row:?}") };
         let text = text
@@ -237,7 +242,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let pattern = "(\\*{1,2}\\.)?[a-z]{1,3}(\\.[a-z]{1,3}){0,2}(:[1-9])?";
     let entries = proptest::collection::btree_map(pattern, any_entry(), 1..6);
     let unlisted = prop_oneof![Just(Unlisted::Deny), Just(Unlisted::Allow), Just(Unlisted::Report)];
-    (entries, unlisted).prop_map(|(members, unlisted)| {
+    let expires = proptest::option::of(-62_167_219_200..=253_402_300_799i64);
+    (entries, unlisted, expires).prop_map(|(members, unlisted, expires)| {
         let mut table = Table::default();
         let mut entries = Vec::new();
         for (key, entry) in members {
@@ -246,7 +252,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             table.insert(&pattern, entry.clone());
             entries.push(entry);
         }
-        Policy { unlisted, hosts: Hosts::Listed { entries, table } }
+        Policy { unlisted, expires, hosts: Hosts::Listed { entries, table } }
     })
 }
 
@@ -259,7 +265,7 @@ proptest! {
     #[test]
     fn a_bare_list_parses_back(rules in proptest::collection::vec(any_rule(), 1..6)) {
         let policy =
-            Policy { unlisted: Unlisted::Deny, hosts: Hosts::Every(Arc::new(entry_of(rules))) };
+            Policy { unlisted: Unlisted::Deny, expires: None, hosts: Hosts::Every(Arc::new(entry_of(rules))) };
         prop_assert_eq!(Policy::from_json(&policy.to_json().to_string()), Ok(policy));
     }
 

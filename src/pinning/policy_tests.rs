@@ -136,6 +136,27 @@ fn an_expired_entry_is_refused_unless_it_says_otherwise() {
 }
 
 #[test]
+fn an_expired_policy_refuses_every_host_whatever_it_said() {
+    let lenient = r#""mode": "report", "onExpiry": "allow""#;
+    let json = format!(
+        r#"{{ "unlisted": "allow", "expires": "2027-01-15T08:00:00Z", "hosts": {{
+            "a.example": {{ "pins": "{}", "expires": "2027-01-01T00:00:00Z", {lenient} }},
+            "b.example": {{ "pins": "{}", "expires": "2027-02-01T00:00:00Z", {lenient} }} }} }}"#,
+        pin("a"),
+        pin("b"),
+    );
+    let policy = policy(&json);
+    for (name, expires) in [("a.example", NOW - 1_238_400), ("b.example", NOW), ("c.example", NOW)]
+    {
+        assert!(policy.decide(&host(name), 443, NOW - 1).is_ok(), "{name}");
+        for now in [NOW, i64::MAX] {
+            assert_eq!(policy.decide(&host(name), 443, now), Err(Refusal::PolicyExpired(NOW)));
+        }
+        assert_eq!(policy.expires_for(&host(name), 443), Some(expires), "{name}");
+    }
+}
+
+#[test]
 fn an_expired_entry_is_not_replaced_by_a_less_specific_one() {
     let expired = format!(r#"{{ "pins": "{}", "expires": "2020-01-01T00:00:00Z" }}"#, pin("a"));
     let policy =

@@ -104,6 +104,7 @@ impl PathVerifier {
             }
             (None, _) => excuse.as_ref().map(Excused::from),
         };
+        verified.policy_expires = snapshot.policy.expires();
         verified.matched = matched;
         verified.entry = entry.or(match excuse {
             Some(Unenforced::Expired(entry)) => Some(entry),
@@ -196,6 +197,11 @@ pub fn decide(
                 }
                 None => "the pins have expired; renew them".into(),
             },
+        ),
+        Refusal::PolicyExpired(_) => Failure::new(
+            "ERR_TLS_PIN_EXPIRED",
+            Phase::Policy,
+            "the pin policy as a whole has expired; put a newer one into force",
         ),
     })
 }

@@ -34,6 +34,8 @@ pub struct Verified {
     pub entry: Option<Arc<Entry>>,
     /// Why the connection was let through although nothing matched.
     pub excused: Option<Excused>,
+    /// When the policy as a whole expires.
+    pub policy_expires: Option<i64>,
     window: OnceLock<(i64, i64)>,
     described: OnceLock<Vec<PathCertificateInfo>>,
 }
@@ -80,6 +82,7 @@ impl Verified {
             matched: None,
             entry: None,
             excused: None,
+            policy_expires: None,
             window: OnceLock::new(),
             described: OnceLock::new(),
         }
@@ -98,13 +101,11 @@ impl Verified {
         self.expires().is_none_or(|expires| now < expires) && self.in_date(now)
     }
 
-    /// When the entry that decided expires, unless that has happened and was excused.
+    /// When the entry that decided expires, unless that has happened and was excused, or the whole policy does.
     #[must_use]
     pub fn expires(&self) -> Option<i64> {
-        if self.excused == Some(Excused::Expired) {
-            return None;
-        }
-        self.entry.as_ref().and_then(|entry| entry.expires())
+        let entry = self.entry.as_ref().filter(|_| self.excused != Some(Excused::Expired));
+        entry.and_then(|entry| entry.expires()).into_iter().chain(self.policy_expires).min()
     }
 
     fn in_date(&self, now: i64) -> bool {
