@@ -13,6 +13,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeClient {
   /** Counters and pools, as JSON; `None` once the client is closed. */
   stats(): string | null
+  /** Puts other revocation lists into force or, if one of them cannot be used, none. */
+  replaceCrls(given: Array<Uint8Array>): string
   /** Closes the client's connections; those in use when their exchange is over. */
   close(): void
 }

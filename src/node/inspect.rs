@@ -13,6 +13,7 @@ use crate::http::driver::{Driver, Target, within};
 use crate::pinning::{Algorithm, CertificateInfo, Host, Pin, PinSet, Policy, Target as PinTarget};
 use crate::tls::config::{TlsConfig, crls};
 use crate::tls::path::{PathVerifier, Trust};
+use crate::tls::revocation::Crls;
 use crate::tls::trust::{TrustStore, certificates_in};
 use crate::tls::verified::{Step, Verified};
 use crate::tls::{Failure, Identity, Phase, inspect};
@@ -202,7 +203,7 @@ fn verify(
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let rules = PathVerifier {
         trust: trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store()))),
-        crls: crls(&given.crl)?,
+        crls: Crls::new(crls(&given.crl)?),
         algorithms: provider.signature_verification_algorithms,
         max_intermediates: given.max_intermediates.map(|most| most as usize),
     };

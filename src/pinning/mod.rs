@@ -49,3 +49,4 @@ pub use pin::{Algorithm, Pin, Role, Rule, Target};
 pub use pin_set::{Observer, PinSet, Snapshot};
 pub use policy::{Decision, Policy, Refusal, Unenforced, Unlisted};
 pub use text::parse_text;
+pub use time::format as time_text;

@@ -7,9 +7,11 @@
 //! - [`stream`]: asks before each read and write whether the policy still allows it (I1, I4)
 //! - [`inspect`]: looks at a server without trusting it
 //! - [`rehearsal`]: certificates of a server and its impostors, to try a client out with
-//! - [`failure`], [`codes`], `alert`: why something was refused, by the names Node uses
+//! - [`revocation`]: lists that can be replaced while connections are open
+//! - [`failure`], [`codes`], `alert`, `blame`: why something was refused, by the names Node uses
 
 mod alert;
+mod blame;
 pub mod codes;
 pub mod config;
 pub mod connect;
@@ -18,6 +20,7 @@ pub mod identity;
 pub mod inspect;
 pub mod path;
 pub mod rehearsal;
+pub mod revocation;
 pub mod shown;
 pub mod stream;
 pub mod traffic;

@@ -16,6 +16,7 @@ use crate::pinning::{Algorithm, CertificateInfo, Pin, PinSet, Policy};
 
 use super::config::crls;
 use super::path::{PathVerifier, Trust};
+use super::revocation::Crls;
 use super::test_pki::*;
 use super::verified::{Excused, Verified};
 use super::{Failure, Identity};
@@ -58,7 +59,7 @@ impl Case {
     fn verify(&self) -> Result<Verified, Failure> {
         let verifier = PathVerifier {
             trust: self.trust.clone(),
-            crls: crls(&self.crls).unwrap(),
+            crls: Crls::new(crls(&self.crls).unwrap()),
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
             max_intermediates: self.max_intermediates,
         };
