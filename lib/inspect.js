@@ -34,7 +34,7 @@ async function inspect(target, options = {}) {
       reject(signal?.reason)
     }
     signal?.addEventListener('abort', stop, { once: true })
-    port.inspect(id, host, number, native, store, proxy)
+    port.inspect(id, host, number, native, store, proxy?.native)
   }).finally(() => {
     release()
     signal?.removeEventListener('abort', stop)
