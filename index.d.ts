@@ -129,7 +129,10 @@ export interface Report {
   pattern: string | null
   expected: string[]
   path: PathCertificate[]
-  /** DER of the certificates as the server sent them, its own first; for `PinSet.check`. Not enumerable. */
+  /**
+   * DER of the certificates as the server sent them, its own first; for `PinSet.check`. On Node's own TLS they are those that
+   * Node shows, which adds a root from its trust store. Not enumerable.
+   */
   readonly chain: Buffer[]
 }
 
