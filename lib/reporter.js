@@ -31,6 +31,9 @@ const REMEMBERED = 1_000
 const MOST_DELAY = 2 ** 31 - 1
 /** Milliseconds that a collector may have this program wait. */
 const MOST_PATIENCE = 86_400_000
+/** A policy has to name a host; this is one that there never is (RFC 6761). */
+const NOBODY = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
+const ANY_TRUSTED = { unlisted: 'allow', hosts: { 'nobody.invalid': NOBODY } }
 /** Answers that another attempt may change. */
 const TRANSIENT = [408, 425, 429, 500, 502, 503, 504]
 const BUSY = [429, 503]
@@ -72,7 +75,7 @@ class Reporter extends EventEmitter {
     this.#options = options
     const { client } = options
     // Trusted as any server is: nothing that these pins refuse must keep a report of it from arriving.
-    const collector = client.pins ?? { unlisted: 'allow', hosts: {} }
+    const collector = client.pins ?? ANY_TRUSTED
     if (collector === pins) {
       throw argumentError('ERR_INVALID_ARG_VALUE', 'client.pins must not be the pins that are reported about')
     }
