@@ -95,11 +95,12 @@ class CrlFiles {
    * @param {Error} error
    */
   #tell(error) {
-    if (this.#told === error.message) return
-    this.#told = error.message
+    const why = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+    if (this.#told === why) return
+    this.#told = why
     const source = this.#files.join(', ')
     if (loadErrorChannel.hasSubscribers) return loadErrorChannel.publish({ source, error })
-    const message = `the revocation lists in ${source} cannot be used, those read before stay: ${error.message}`
+    const message = `the revocation lists in ${source} cannot be used, those read before stay: ${why}`
     process.emitWarning(message, { type: 'TlsPinningWarning', code: 'TLS_PINNING' })
   }
 }
