@@ -143,7 +143,8 @@ export interface Refusal extends Report {
 
 /** An `expiring` event. */
 export interface Expiring {
-  pattern: string
+  /** The entry's; null for the policy as a whole. */
+  pattern: string | null
   expires: Date
   /** Whether that time has passed already. */
   expired: boolean

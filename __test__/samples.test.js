@@ -10,7 +10,7 @@ const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
 const { promisify } = require('node:util')
 const { PinSet } = require('..')
-const { ca, leaf } = require('./helpers/pki')
+const { ca, crl, leaf } = require('./helpers/pki')
 const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
 
@@ -37,6 +37,11 @@ const PRINTS = {
     /^200\n200\n200$/m
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
+  'docs/reports.md': [
+    /^200\n\{ sent: 0, failed: 0, dropped: 0, repeated: 0, waiting: 0 \}$/m,
+    /^localhost expires at \d{4}-/m
+  ],
+  'docs/rotation.md': [/^200$/m, /^$/],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
@@ -71,11 +76,14 @@ before(async () => {
     [/host: 'api\.example\.com', port: 443/g, `host: 'localhost', port: ${server.port}`],
     [/https:\/\/192\.0\.2\.7\//g, `https://127.0.0.1:${deviceServer.port}/`],
     [/'api\.example\.com'/g, "'localhost'"],
+    [/https:\/\/reports\.example\.com\/pins/g, `https://localhost:${server.port}/`],
     [/sha256\/current…/g, cert.pin],
     [/sha256\/backup…/g, backup.pin]
   ]
   write('cert.pem', cert.pem)
   write('ca.pem', root.pem)
+  write('root-crl.pem', await crl({ issuer: root }))
+  write('ca-crl.pem', await crl({ issuer: root }))
   write('client.pem', client.pem)
   write('client-key.pem', client.key)
   write('policy.json', JSON.stringify({ hosts: { localhost: [cert.pin, backup.pin] } }))

@@ -17,7 +17,7 @@ const MOST_DELAY = 2 ** 31 - 1
 class Expiry {
   #pins
   #warnBefore = WARN_BEFORE
-  /** Entries of the policy in force that were told of. @type {Set<string>} */
+  /** Entries of the policy in force that were told of. @type {Set<string | null>} */
   #told = new Set()
   /** @type {NodeJS.Timeout | undefined} */
   #timer
@@ -83,13 +83,15 @@ class Expiry {
 }
 
 /**
- * The entries that expire.
+ * The entries that expire; the policy as a whole, where it does, is one for no pattern.
  * @param {any} policy In canonical form.
- * @returns {{ pattern: string, expires: Date, onExpiry: 'deny' | 'allow', mode: 'enforce' | 'report' }[]}
+ * @returns {{ pattern: string | null, expires: Date, onExpiry: 'deny' | 'allow', mode: 'enforce' | 'report' }[]}
  */
-function entriesOf({ hosts = {} }) {
-  return Object.entries(hosts).flatMap(([pattern, entry]) => {
-    const { expires, onExpiry = 'deny', mode = 'enforce' } = /** @type {any} */ (entry)
+function entriesOf({ hosts = {}, expires: end }) {
+  /** @type {[string | null, any][]} */
+  const entries = [[null, { expires: end }], ...Object.entries(hosts)]
+  return entries.flatMap(([pattern, entry]) => {
+    const { expires, onExpiry = 'deny', mode = 'enforce' } = entry
     return expires === undefined ? [] : [{ pattern, expires: new Date(expires), onExpiry, mode }]
   })
 }
