@@ -113,7 +113,9 @@ function warn(message) {
 function expiring({ pattern, expires, expired, onExpiry, mode }) {
   const then = onExpiry === 'allow' || mode === 'report' ? 'is no longer pinned' : 'is refused'
   const verb = expired ? 'has expired' : 'expires'
-  warn(`${pattern === null ? 'the policy' : `the entry for ${pattern}`} ${verb} at ${expires.toISOString()}, from when on it ${then}`)
+  warn(
+    `${pattern === null ? 'the policy' : `the entry for ${pattern}`} ${verb} at ${expires.toISOString()}, from when on it ${then}`
+  )
 }
 
 /** @param {import('../index.js').Report} report */
