@@ -588,7 +588,10 @@ export interface DroppedReport {
 
 /** Posts reports until it is closed. Neither it nor a report under way keeps the process alive. */
 export interface Reporter extends EventEmitter<{ drop: [dropped: DroppedReport] }> {
-  /** Sends what is waiting now, within `limit`; what fails goes on waiting. Never rejects, and keeps the process alive. */
+  /**
+   * Sends what is waiting now, within `limit` and the collector's `Retry-After`; what fails goes on waiting. Never rejects, and
+   * keeps the process alive.
+   */
   flush(): Promise<void>
   /** Stops listening, flushes, and drops what is left. */
   close(): Promise<void>

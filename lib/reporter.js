@@ -53,8 +53,10 @@ class Reporter extends EventEmitter {
   #sent = new Map()
   /** Sent since the beginning of the interval that is running. */
   #window = { since: 0, count: 0 }
-  /** The collector asked for that, or has failed. */
+  /** The next attempt after a failure. */
   #notBefore = 0
+  /** The collector's own wish, which holds whoever asks. */
+  #retryAfter = 0
   #failures = 0
   /** @type {Promise<void> | undefined} */
   #sending
@@ -145,7 +147,7 @@ class Reporter extends EventEmitter {
     if (this.#sending || this.#waiting.size === 0 || this.#closed) return
     const now = Date.now()
     const next = Math.min(...[...this.#waiting.keys()].map(key => this.#dueAt(key)))
-    const at = Math.max(next, this.#notBefore, this.#mayNotBefore(now), now)
+    const at = Math.max(next, this.#notBefore, this.#retryAfter, this.#mayNotBefore(now), now)
     // In an event of its own: what happens at once is sent together.
     this.#timer = setTimeout(() => this.#run(false), Math.min(at - now, MOST_DELAY)).unref()
   }
@@ -186,7 +188,7 @@ class Reporter extends EventEmitter {
   async #sendDue(all) {
     for (const waiting of [...this.#waiting.values()]) {
       const now = Date.now()
-      if (this.#mayNotBefore(now) > now) return
+      if (this.#mayNotBefore(now) > now || this.#retryAfter > now) return
       if (!all && (this.#dueAt(waiting.key) > now || this.#notBefore > now)) continue
       // What happens from now on is of another report.
       this.#waiting.delete(waiting.key)
@@ -263,7 +265,9 @@ class Reporter extends EventEmitter {
    */
   #backOff(after) {
     const delay = this.#options.retryDelay * 2 ** Math.min(this.#failures++, 20) * (1 + Math.random() / 4)
-    this.#notBefore = Date.now() + Math.min(after ?? delay, MOST_PATIENCE)
+    const now = Date.now()
+    if (after === undefined) this.#notBefore = now + Math.min(delay, MOST_PATIENCE)
+    else this.#retryAfter = now + Math.min(after, MOST_PATIENCE)
   }
 
   /** @param {string} key */
