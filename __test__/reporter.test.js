@@ -7,7 +7,8 @@ const { X509Certificate, createHash } = require('node:crypto')
 const { EventEmitter, once } = require('node:events')
 const { before, describe, test } = require('node:test')
 const { PinnedAgent, PinnedClient, PinSet, createReporter } = require('..')
-const { inProcess } = require('./helpers/node-tls')
+const { REGISTER, inProcess } = require('./helpers/node-tls')
+const { withPolicy } = require('./helpers/ours')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
 
@@ -482,6 +483,27 @@ describe('the pins of the collector', BOUNDED, () => {
     const server = await targetServer(t)
     await assert.rejects(clientFor(t, pins).request(server.url), MISMATCH)
     await has(1)
+  })
+
+  test('nor does register, which every connection of the process is held to', BOUNDED, async t => {
+    const { url, bodies } = await collect(t)
+    const server = await targetServer(t)
+    const program = `
+      import('tls-pinning/register').then(async ({ pins }) => {
+        const { createReporter } = require(ROOT)
+        const reporter = createReporter(pins, { url: DATA.url, client: { ca: DATA.elsewhere } })
+        const { httpsStatus } = require(ROOT + '/__test__/helpers/node-tls.js')
+        await httpsStatus(DATA.target, { agent: false, ca: DATA.ca }).catch(({ code }) => tell(code))
+        await reporter.close()
+        tell(reporter.stats().sent)
+      })`
+    const data = { url, target: server.url, ca: root.pem, elsewhere: elsewhere.pem }
+    const { told, stderr } = await withPolicy({ hosts: { localhost: OTHER } }, env =>
+      inProcess(program, data, { flags: ['--import', REGISTER], env })
+    )
+    assert.deepEqual(told, [MISMATCH.code, 1], stderr)
+    assert.equal(bodies[0].json['tls-pinning'].decision, 'refused')
+    assert.equal(server.appBytes, 0)
   })
 
   test(
