@@ -319,8 +319,10 @@ describe('a lock-out', BOUNDED, () => {
     const signer = generateKeyPairSync('ed25519')
     const [lost, fresh, backup] = await Promise.all([leaf({ issuer }), leaf({ issuer }), leaf({ issuer })])
     const at = (/** @type {number} */ days) => daysFromNow(days).toISOString().replace('.000', '')
-    const sealed = (/** @type {number} */ version, /** @type {string[]} */ pins) =>
-      seal({ version, notBefore: at(-1), expires: at(30), policy: { hosts: { localhost: pins } } }, signer.privateKey)
+    const sealed = (/** @type {number} */ version, /** @type {string[]} */ pins) => {
+      const payload = { version, notBefore: at(-1), expires: at(30), policy: { hosts: { localhost: pins } } }
+      return seal(JSON.stringify(payload), signer.privateKey)
+    }
     let envelope = sealed(1, [lost.pin])
     const options = { source: () => envelope, publicKeys: [signer.publicKey], interval: 20 }
     const pins = await fromSigned.call(PinSet, options)
