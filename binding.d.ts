@@ -13,6 +13,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeClient {
   /** Counters and pools, as JSON; `None` once the client is closed. */
   stats(): string | null
+  /** Puts other revocation lists into force or, if one of them cannot be used, none. */
+  replaceCrls(given: Array<Uint8Array>): string
   /** Closes the client's connections; those in use when their exchange is over. */
   close(): void
 }
@@ -94,6 +96,7 @@ export declare function checkShown(pins: NativePinSet, host: string, port: numbe
 
 /** Converts a policy; the answer has the text, or null where nothing can be said, and what is lost. */
 export declare function convertPolicy(text: string, conversion: NativeConversion): string
+
 /** One certificate, public key or request in PEM or DER, with its pins. */
 export declare function describeMaterial(material: Uint8Array): string
 
@@ -123,6 +126,8 @@ export interface NativeConversion {
   role?: string
   unlisted?: string
   port?: number
+}
+
 /** A look at a server, as it is asked for. */
 export interface NativeLook {
   host: string
@@ -186,13 +191,14 @@ export declare function pinOf(material: Uint8Array, target: string, algorithm: s
 /** Makes a pin set of a policy's text. A string is the error, as JSON. */
 export declare function pinSet(policy: string): NativePinSet | string
 
-/** The names of the formats. */
-export declare function policyFormats(): Array<string>
 /**
  * A policy's text with pins added to the entry of a pattern, behind those that are there or `first`. `role` is `leaf`,
  * `ca` or what a pin says itself.
  */
 export declare function policyAdd(text: string, pattern: string, pins: Array<string>, role: string | undefined | null, first: boolean): string
+
+/** The names of the formats. */
+export declare function policyFormats(): Array<string>
 
 /** A policy's text without these pins in the entry of a pattern or, where there are none given, without the entry. */
 export declare function policyRemove(text: string, pattern: string, pins: Array<string>, role?: string | undefined | null): string
@@ -203,13 +209,14 @@ export declare function proxy(given: NativeProxyOptions, options?: NativeOptions
 /** A server for these names and its impostors, all trusted: what a client is tried out with. */
 export declare function rehearsal(names: Array<string>): string
 
-/** Protocols that TLS can begin in, each with the port where a target names none: as JSON. */
-export declare function starttlsPorts(): string
 /**
  * Reads the payload of a signed policy, whose signature has been verified: its version, its period in Unix seconds, and
  * its policy in canonical form, which expires with it.
  */
 export declare function signedPayload(text: string): string
+
+/** Protocols that TLS can begin in, each with the port where a target names none: as JSON. */
+export declare function starttlsPorts(): string
 
 /** Reads the platform's bundle, leaving out what cannot be used. A string is the error, as JSON. */
 export declare function trustFromBundle(pem: Uint8Array): NativeTrust | string

@@ -106,6 +106,8 @@ export interface PathCertificate {
   fingerprint256: string | null
   validFrom: Date | null
   validTo: Date | null
+  /** DER, in errors and reports, where it is known. Not enumerable. */
+  readonly raw?: Buffer
 }
 
 /** Why a connection was let through that nothing matched on. */
@@ -122,8 +124,9 @@ export interface Verified {
   excused: Excuse | null
 }
 
-/** A `report` event. */
+/** A `report` event: a connection was let through, and why it would have been refused by a stricter policy. */
 export interface Report {
+  /** What the code of the refusal would have been: `ERR_TLS_PIN_UNLISTED`, `ERR_TLS_PIN_EXPIRED`, `ERR_TLS_PIN_MISMATCH`. */
   reason: Excuse
   host: string
   /** Null where it is not known: a `checkServerIdentity` is not told. */
@@ -131,6 +134,27 @@ export interface Report {
   pattern: string | null
   expected: string[]
   path: PathCertificate[]
+  /**
+   * DER of the certificates as the server sent them, its own first; for `PinSet.check`. On Node's own TLS they are those that
+   * Node shows, which adds a root from its trust store. Not enumerable.
+   */
+  readonly chain: Buffer[]
+}
+
+/** A `refused` event: the policy refused a connection. Its reason is that of {@link Report}; `error` is what the caller got. */
+export interface Refusal extends Report {
+  error: TlsPinningError
+}
+
+/** An `expiring` event. */
+export interface Expiring {
+  /** The entry's; null for the policy as a whole. */
+  pattern: string | null
+  expires: Date
+  /** Whether that time has passed already. */
+  expired: boolean
+  mode: 'enforce' | 'report'
+  onExpiry: 'deny' | 'allow'
 }
 
 /** What a policy says about a host. */
@@ -167,6 +191,13 @@ interface PinSetEvents {
    * `node:diagnostics_channel`, as `{ source, error }`.
    */
   loadError: [error: LoadError]
+  /** The policy refused a connection. Once for each request or socket that failed by it. */
+  refused: [refusal: Refusal]
+  /**
+   * An entry expires within `warnBefore`. Once for each entry of each policy: when the first listener is added, when the policy
+   * or `warnBefore` changes, and as time passes. Keeps no process alive.
+   */
+  expiring: [entry: Expiring]
 }
 
 /** Why a policy was not loaded. Its code is that of the system, of the loader's error, or one of this package's. */
@@ -285,6 +316,8 @@ export class PinSet extends EventEmitter<PinSetEvents> {
    * no longer satisfy the policy are closed, and none of them is written to again.
    */
   replace(pins: Pins): void
+  /** How long before its expiry an entry is told of by the event `expiring`, in milliseconds. Default: 30 days. */
+  warnBefore: number
   get warnings(): PolicyWarning[]
   /** The policy in canonical form. */
   toJSON(): Policy
@@ -327,8 +360,11 @@ export interface ClientOptions extends TrustOptions {
    * date. In `pin-only` a mismatch is refused even in an entry with `mode: 'report'`.
    */
   trust?: 'ca' | 'pin-only'
-  /** Certificate revocation lists. Once given, every certificate below the anchor needs one, as in Node. */
-  crl?: Material | Material[]
+  /**
+   * Certificate revocation lists. Once given, every certificate below the anchor needs one, as in Node. {@link CrlFiles} are
+   * read again when they change.
+   */
+  crl?: Material | Material[] | CrlFiles
   /** 4 or 6: addresses of this family only. Default: 0, both, with happy eyeballs (RFC 8305). */
   family?: 0 | 4 | 6
   /** The local IP address to connect from. */
@@ -380,6 +416,20 @@ export interface ClientOptions extends TrustOptions {
 }
 
 /**
+ * Revocation lists in files. They are read when the client is made, which throws what is wrong with them, and again when one
+ * of them is another file than before or was written to; then all of them are put into force as
+ * {@link PinnedClient.replaceCrl} does. While they cannot be read or used, those read before stay in force, until they run out
+ * (`CRL_HAS_EXPIRED`). That is told once for each reason: on the channel `tls-pinning:load-error` of
+ * `node:diagnostics_channel` as `{ source, error }` or, if nobody listens there, as a warning of the process.
+ */
+export interface CrlFiles {
+  /** Paths. They may be symbolic links. */
+  files: string | string[]
+  /** Milliseconds between two looks at the files. Default: 60000. */
+  interval?: number
+}
+
+/**
  * A proxy. It is told the target's host and port and nothing of the request; the target's TLS and its pins are the same
  * inside the tunnel as without one.
  *
@@ -401,13 +451,14 @@ export interface ProxyOptions {
   /**
    * The pins of an `https:` proxy, which needs them, apart from those of the targets. These and the other TLS options are
    * refused for another scheme (`ERR_TLS_PIN_UNSAFE`); with `url: 'env'` they are unused for another. When a `PinSet` given
-   * here changes, tunnels through a proxy that it no longer allows are closed. An entry with `mode: 'report'` lets a proxy
-   * pass without an event.
+   * here changes, tunnels through a proxy that it no longer allows are closed. What they refuse and let through is told
+   * by the events of that `PinSet`.
    */
   pins?: Pins
   trust?: ClientOptions['trust']
   ca?: ClientOptions['ca']
-  crl?: ClientOptions['crl']
+  /** The lists themselves. */
+  crl?: Material | Material[]
   cert?: ClientOptions['cert']
   key?: ClientOptions['key']
   passphrase?: ClientOptions['passphrase']
@@ -543,6 +594,12 @@ export class PinnedClient {
   /** What the client has done so far, and what it has open now. */
   stats(): ClientStats
   /**
+   * Puts other revocation lists into force, as a whole. Connections that no longer satisfy them are closed, none of them is
+   * written to again, and sessions from before are not resumed. If a list cannot be used this throws (`ERR_INVALID_ARG_VALUE`)
+   * and nothing changes. `ERR_TLS_PIN_UNSAFE` with `trust: 'pin-only'`.
+   */
+  replaceCrl(crl: Material | Material[]): void
+  /**
    * Refuses new requests (`ERR_INVALID_STATE`) and closes each connection as soon as it is unused. Resolves when all
    * requests under way are over, and the bodies that are being read: a body that nobody has begun to read is not waited for.
    */
@@ -590,6 +647,79 @@ export interface PinnedFetch {
  * const user = await (await fetch('https://api.example.com/user')).json()
  */
 export function createPinnedFetch(options: ClientOptions): PinnedFetch
+
+/** Options of {@link createReporter}. Times in milliseconds. */
+export interface ReporterOptions {
+  /** Where reports are posted: an `https:` URL. */
+  url: string | URL
+  /**
+   * `rfc7469` (default): the JSON of RFC 7469, section 3. `trustkit`: that of TrustKit. Each report is a POST of its own, as
+   * both have it.
+   */
+  format?: 'rfc7469' | 'trustkit'
+  /**
+   * The same is reported once within this time: the same decision about the same host, port, pins and certificates. What
+   * happens again meanwhile is counted and sent when the time is over. Default: 3600000, an hour.
+   */
+  interval?: number
+  /** Reports sent within an interval at most; others wait. Default: 60. */
+  limit?: number
+  /** Reports that may wait; further ones are dropped. Default: 100. */
+  queue?: number
+  /** How often a report is tried before it is dropped. Default: 8. */
+  attempts?: number
+  /** From a failure to the next attempt, doubled each time, unless the collector says `Retry-After`. Default: 1000. */
+  retryDelay?: number
+  /** For one attempt; 0: no limit. Default: 10000. */
+  timeout?: number
+  /**
+   * Whether the JSON has one member more, `tls-pinning`: the version, `decision`, `reason`, `count`, `last-date-time` and the
+   * number of reports that were `dropped` since the last that arrived. Default: true. False for collectors that refuse it.
+   */
+  details?: boolean
+  /** The program, in TrustKit's format: `app-bundle-id`, `app-version`, `app-vendor-id`. */
+  app?: { id?: string; version?: string; vendorId?: string }
+  /** Further headers, such as `authorization`, for the collector alone. */
+  headers?: Record<string, string>
+  /** Which reports are sent. Default: all. */
+  filter?: (report: Report | Refusal) => boolean
+  /** How the collector is connected to: options of a {@link PinnedClient}. Its `pins` are not needed: any trusted server will do. */
+  client?: Partial<ClientOptions>
+}
+
+/** A `drop` event of a {@link Reporter}: a report was lost. */
+export interface DroppedReport {
+  /** `queue`: too many waited. `failed`: the collector refused it, or all attempts failed. `closed`: it still waited. */
+  reason: 'queue' | 'failed' | 'closed'
+  report: Report | Refusal
+  /** How often it had been observed. */
+  count: number
+  error?: Error
+}
+
+/** Posts reports until it is closed. Neither it nor a report under way keeps the process alive. */
+export interface Reporter extends EventEmitter<{ drop: [dropped: DroppedReport] }> {
+  /**
+   * Sends what is waiting now, within `limit` and the collector's `Retry-After`; what fails goes on waiting. Never rejects, and
+   * keeps the process alive.
+   */
+  flush(): Promise<void>
+  /** Stops listening, flushes, and drops what is left. */
+  close(): Promise<void>
+  /** Reports that arrived; attempts that failed; observations that were dropped; that were repetitions; reports that wait. */
+  stats(): { sent: number; failed: number; dropped: number; repeated: number; waiting: number }
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Posts to a collector what a policy refuses and what it lets through although nothing matches: the events `refused` and
+ * `report` of a pin set. A report names the host and the port, the pins and the certificates, and nothing of a request. That
+ * one fails changes nothing for the program but the counts.
+ *
+ * @param pins A `PinSet`, or a client or agent with one.
+ * @throws {TypeError} `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_PROTOCOL`.
+ */
+export function createReporter(pins: PinSet | { readonly pins: PinSet }, options: ReporterOptions): Reporter
 
 /**
  * Reads one pin.
@@ -934,6 +1064,10 @@ export class TlsPinningError extends Error {
   readonly syscall?: string
   /** The address whose answer redirected to the one that failed, without its query and fragment. */
   readonly redirectedFrom?: string
+  /** The certificate that has expired (`CERT_HAS_EXPIRED`) or been revoked (`CERT_REVOKED`), where it was found. */
+  readonly certificate?: PathCertificate
+  /** The pin that this certificate matches, null for none. */
+  readonly pinned?: string | null
 }
 
 /**
@@ -945,6 +1079,8 @@ export class PinMismatchError extends TlsPinningError {
   readonly pattern: string | null
   readonly expected: string[]
   readonly path: PathCertificate[]
+  /** DER of the certificates as the server sent them, its own first. Not enumerable. */
+  readonly chain: Buffer[]
 }
 
 /**

@@ -37,6 +37,9 @@ module.exports = {
   get createPinnedFetch() {
     return require('./lib/fetch.js').createPinnedFetch
   },
+  get createReporter() {
+    return require('./lib/reporter.js').createReporter
+  },
   get inspect() {
     return require('./lib/inspect.js').inspect
   },

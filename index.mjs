@@ -12,6 +12,7 @@ export const {
   checkServerIdentity,
   createCheckServerIdentity,
   createPinnedFetch,
+  createReporter,
   inspect,
   parsePin,
   pinOf,

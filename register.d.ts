@@ -14,4 +14,7 @@
  * Load it before anything else: who has taken `tls.connect` out of its module before keeps the old one. It does not reach
  * other native TLS clients, and child processes unless it stands in `NODE_OPTIONS`.
  */
-export {}
+import type { PinSet } from './index.js'
+
+/** The policy in force in this thread: for `createReporter(pins, …)` and for its events. */
+export const pins: PinSet

@@ -10,7 +10,7 @@ const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
 const { PinSet } = require('..')
 const { keyPair, signedFor } = require('./helpers/dsse')
-const { ca, leaf } = require('./helpers/pki')
+const { ca, crl, leaf } = require('./helpers/pki')
 const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
 
@@ -44,6 +44,11 @@ const PRINTS = {
   'docs/cli.md': ['cli-recipes.test.js', 'cli-recipes.test.js'],
   'docs/policy-sources.md': [/^200$/m, /^2$/m],
   'docs/signed-policies.md': ['cli-sign.test.js', /^200/m],
+  'docs/reports.md': [
+    /^200\n\{ sent: 0, failed: 0, dropped: 0, repeated: 0, waiting: 0 \}$/m,
+    /^localhost expires at \d{4}-/m
+  ],
+  'docs/rotation.md': [/^200$/m, /^$/],
   'docs/node-tls.md': [/^200$/m, /^200 ok$/m, /^connected TLSv1.3$/m, /^200$/m, /^200$/m, /^pinned$/m, /^$/]
 }
 
@@ -76,6 +81,7 @@ before(async () => {
     [/\/var\/lib\/app\/pins\//g, 'cache/'],
     [/MCowBQYDK2VwAyEA…current/g, signer.publicKey],
     [/MCowBQYDK2VwAyEA…backup/g, keyPair().publicKey],
+    [/https:\/\/reports\.example\.com\/pins/g, `https://localhost:${server.port}/`],
     [/sha256\/current…/g, cert.pin],
     [/sha256\/backup…/g, backup.pin]
   ]
@@ -84,6 +90,8 @@ before(async () => {
   fs.writeFileSync(path.join(FOLDER, 'bin', 'npx'), npx, { mode: 0o755 })
   write('cert.pem', cert.pem)
   write('ca.pem', root.pem)
+  write('root-crl.pem', await crl({ issuer: root }))
+  write('ca-crl.pem', await crl({ issuer: root }))
   write('client.pem', client.pem)
   write('client-key.pem', client.key)
   write('policy.json', JSON.stringify({ hosts: { localhost: [cert.pin, backup.pin] } }))

@@ -3,7 +3,7 @@
 
 const { outgoing, upload } = require('./body.js')
 const { tellAccepted, tellRefused } = require('./diagnostics.js')
-const { argumentError, fromFailure, own, unwrapObject } = require('./errors.js')
+const { argumentError, fromFailure, own, unsafe, unwrap, unwrapObject } = require('./errors.js')
 const { fetchOf } = require('./fetch-call.js')
 const { headerList, TOKEN } = require('./headers.js')
 const { REQUEST_OPTIONS, checkObject, checkSignal, clientOptions } = require('./options.js')
@@ -12,8 +12,11 @@ const { handleOf } = require('./policy.js')
 const { abort, flush, hold, port, register, release, send, watchers } = require('./port.js')
 const { checkRedirect, discard, isRedirect, nextHop } = require('./redirects.js')
 const { Arrived, PinnedResponse } = require('./response.js')
-const { kind } = require('./trust.js')
+const { byteList, kind } = require('./trust.js')
 const { parseUrl } = require('./url.js')
+
+/** Marks a request that does not keep the process alive. */
+const kUnheld = Symbol('does not keep the process alive')
 
 /** Parsed URLs that a client remembers: most programs ask for a few again and again. */
 const URLS = 256
@@ -32,6 +35,11 @@ class PinnedClient {
   #id
   #native
   #pins
+  /** Of an `https:` proxy. @type {Pins | undefined} */
+  #proxyPins
+  /** @type {(() => void) | undefined} */
+  #stopReading
+  #pinOnly
   /** @type {string | undefined} */
   #servername
   #closed = false
@@ -52,17 +60,21 @@ class PinnedClient {
 
   /** @param {Record<string, unknown>} options */
   constructor(options) {
-    const { pins, trust, native, lookup, proxy } = clientOptions(options ?? {})
+    const { pins, trust, native, lookup, proxy, crlFiles } = clientOptions(options ?? {})
     this.#id = ++lastClient
     this.#pins = pins
+    this.#proxyPins = proxy?.pins
+    this.#pinOnly = trust === undefined
     this.#servername = native.servername
-    this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust, proxy))
+    this.#native = unwrapObject(port.client(this.#id, native, handleOf(pins), trust, proxy?.native))
     if (lookup) {
       this.#names = { lookup }
       lookups.set(this.#id, new WeakRef(this.#names))
     }
     const weak = new WeakRef(pins)
-    watchers.set(this.#id, info => tellAccepted(weak.deref(), 'client', info))
+    const weakProxy = proxy?.pins && new WeakRef(proxy.pins)
+    watchers.set(this.#id, (info, isProxy) => tellAccepted((isProxy ? weakProxy : weak)?.deref(), 'client', info))
+    this.#stopReading = crlFiles?.watch(this)
     forgotten.register(this, this.#id)
   }
 
@@ -110,6 +122,16 @@ class PinnedClient {
   }
 
   /**
+   * Puts other revocation lists into force, as a whole. If one of them cannot be used, nothing changes.
+   * @param {unknown} crl
+   */
+  replaceCrl(crl) {
+    if (this.#pinOnly) throw unsafe("with trust: 'pin-only' no issuer is known, so no crl can count")
+    if (crl === undefined) throw argumentError('ERR_INVALID_ARG_TYPE', 'crl must be given, as a string or bytes')
+    unwrap(this.#native.replaceCrls(byteList(crl, 'crl')))
+  }
+
+  /**
    * Refuses new requests and closes idle connections. Resolves when the requests under way are over, and the bodies that
    * are being read. A body that nobody has begun to read keeps its connection, but not this waiting.
    */
@@ -129,6 +151,7 @@ class PinnedClient {
 
   #end() {
     this.#closed = true
+    this.#stopReading?.()
     flush()
     this.#last ??= this.#nativeStats()
     this.#native.close()
@@ -172,11 +195,12 @@ class PinnedClient {
     const body = outgoing(options.body)
     const headers = headerList(options.headers, body, method)
 
+    const isHeld = options[/** @type {any} */ (kUnheld)] !== true
     let settled = false
     const settle = () => {
       if (settled) return false
       settled = true
-      release()
+      if (isHeld) release()
       return true
     }
     // Up to Node 24 what settled a promise keeps the value, and so would keep a response whose body nobody reads.
@@ -225,20 +249,20 @@ class PinnedClient {
           if (hop) this.#start(hop.target, hop.options, resolve, reject, hop.chain)
           else return respond(response)
         } catch (error) {
-          tellRefused('client', error)
+          tellRefused(this.#pins, 'client', error)
           reject(error)
         }
         discard(response)
       },
       onChunk: (chunk, last, trailers) => arrived.chunk(chunk, last, trailers),
       onFailed: error => {
-        tellRefused('client', error)
+        tellRefused(/** @type {any} */ (error).phase === 'proxy' ? this.#proxyPins : this.#pins, 'client', error)
         this.#failed++
         if (settle()) reject(error)
         arrived.fail(error)
       }
     })
-    hold()
+    if (isHeld) hold()
     this.#underWay.set(end, arrived)
     try {
       signal?.addEventListener('abort', stop, { once: true })
@@ -303,4 +327,4 @@ function checkMethod(method = 'GET') {
   return method
 }
 
-module.exports = { PinnedClient }
+module.exports = { PinnedClient, kUnheld }

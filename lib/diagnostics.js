@@ -1,9 +1,9 @@
 'use strict'
 // What is decided about connections, for whoever listens: the channels `tls-pinning:verified`, `tls-pinning:mismatch` and
-// `tls-pinning:report` of `node:diagnostics_channel`, and the event `report` of a pin set.
+// `tls-pinning:report` of `node:diagnostics_channel`, and the events `report` and `refused` of a pin set.
 
 const { channel } = require('node:diagnostics_channel')
-const { certificate } = require('./errors.js')
+const { certificate, chainOf, hidden } = require('./errors.js')
 
 const verifiedChannel = channel('tls-pinning:verified')
 const mismatchChannel = channel('tls-pinning:mismatch')
@@ -29,6 +29,7 @@ const REASONS = new Map([
  * @property {string | null} matched
  * @property {'unlisted' | 'expired' | 'mismatch' | null} excused
  * @property {import('./errors.js').NativeCertificate[]} path
+ * @property {string[] | null} [chain] As the server sent it, where it is going to be reported.
  */
 
 /** Whether anybody wants to know of connections that match. */
@@ -42,7 +43,7 @@ function wantsVerified() {
  * @param {Source} source
  * @param {Outcome} outcome
  */
-function tellAccepted(pins, source, { host, port, pattern, expected, matched, excused, path: native }) {
+function tellAccepted(pins, source, { host, port, pattern, expected, matched, excused, path: native, chain }) {
   if (!excused && !matched) return // nothing was asked of it
   if (!excused && !verifiedChannel.hasSubscribers) return
   const path = native.map(certificate)
@@ -50,23 +51,30 @@ function tellAccepted(pins, source, { host, port, pattern, expected, matched, ex
     later(() => verifiedChannel.publish({ decision: 'accepted', source, host, port, pattern, matched, path }))
     return
   }
-  const report = { reason: excused, host, port, pattern, expected: expected ?? [], path }
+  const told = { reason: excused, host, port, pattern, expected: expected ?? [], path }
+  const report = hidden(told, 'chain', () => chainOf(chain))
   if (pins) later(() => pins.emit('report', report))
-  if (reportChannel.hasSubscribers) later(() => reportChannel.publish({ decision: 'excused', source, ...report }))
+  if (reportChannel.hasSubscribers) later(() => reportChannel.publish({ decision: 'excused', source, ...told }))
 }
 
 /**
  * A connection was refused. What is not the policy's decision, such as an expired certificate, is not told.
+ * @param {import('node:events').EventEmitter | undefined} pins
  * @param {Source} source
  * @param {any} error
  */
-function tellRefused(source, error) {
+function tellRefused(pins, source, error) {
   const reason = REASONS.get(error?.code)
-  if (!reason || !mismatchChannel.hasSubscribers) return
+  if (!reason) return
   const { host, port = null, pattern = null, expected = [], path = [] } = error
-  later(() =>
-    mismatchChannel.publish({ decision: 'refused', reason, source, host, port, pattern, expected, path, error })
-  )
+  const told = { reason, host, port, pattern, expected, path, error }
+  if (pins && pins.listenerCount('refused') > 0) {
+    const refused = hidden({ ...told }, 'chain', () => error.chain ?? [])
+    later(() => pins.emit('refused', refused))
+  }
+  if (mismatchChannel.hasSubscribers) {
+    later(() => mismatchChannel.publish({ decision: 'refused', source, ...told }))
+  }
 }
 
 /**

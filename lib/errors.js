@@ -13,6 +13,9 @@
  * @property {string | null} [pattern]
  * @property {string[] | null} [expected]
  * @property {NativeCertificate[] | null} [path]
+ * @property {string[] | null} [chain] Base64 of DER.
+ * @property {NativeCertificate | null} [certificate]
+ * @property {string | null} [pinned]
  * @property {string} [place]
  * @property {string} [redirectedFrom]
  */
@@ -25,6 +28,7 @@
  * @property {string | null} fingerprint256
  * @property {number | null} validFrom Unix seconds
  * @property {number | null} validTo Unix seconds
+ * @property {string} [raw] Base64 of its DER, where it is going to be reported.
  */
 
 class TlsPinningError extends Error {
@@ -37,6 +41,10 @@ class TlsPinningError extends Error {
     if (failure.port) this.port = failure.port
     if (failure.syscall) this.syscall = failure.syscall
     if (failure.redirectedFrom) this.redirectedFrom = failure.redirectedFrom
+    if (failure.certificate) {
+      this.certificate = certificate(failure.certificate)
+      this.pinned = failure.pinned ?? null
+    }
   }
 
   get name() {
@@ -51,6 +59,9 @@ class PinMismatchError extends TlsPinningError {
     this.pattern = failure.pattern ?? null
     this.expected = failure.expected ?? []
     this.path = (failure.path ?? []).map(certificate)
+    /** @type {Buffer[]} */
+    this.chain = []
+    hidden(this, 'chain', () => chainOf(failure.chain))
   }
 }
 
@@ -188,8 +199,33 @@ function unsafe(message) {
  * @param {NativeCertificate} native
  */
 function certificate(native) {
-  const { subject, issuer, spkiPin, fingerprint256 } = native
-  return { subject, issuer, spkiPin, fingerprint256, validFrom: date(native.validFrom), validTo: date(native.validTo) }
+  const { subject, issuer, spkiPin, fingerprint256, raw } = native
+  const validFrom = date(native.validFrom)
+  const told = { subject, issuer, spkiPin, fingerprint256, validFrom, validTo: date(native.validTo) }
+  if (raw === undefined) return told
+  return hidden(told, 'raw', () => Buffer.from(raw, 'base64'))
+}
+
+/** @param {string[] | null} [chain] */
+function chainOf(chain) {
+  return (chain ?? []).map(der => Buffer.from(der, 'base64'))
+}
+
+/**
+ * What is made when it is first asked for, and does not fill the screen where the object is shown.
+ * @template {object} T
+ * @param {T} object
+ * @param {string} name
+ * @param {() => unknown} make
+ */
+function hidden(object, name, make) {
+  /** @type {unknown} */
+  let made
+  const get = () => {
+    made ??= make()
+    return made
+  }
+  return Object.defineProperty(object, name, { configurable: true, enumerable: false, get })
 }
 
 /** @param {number | null} seconds */
@@ -211,5 +247,7 @@ module.exports = {
   argumentError,
   unsafe,
   certificate,
-  date
+  chainOf,
+  date,
+  hidden
 }

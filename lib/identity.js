@@ -129,7 +129,7 @@ class Identity {
       return undefined
     }
     const error = fromFailure(failure)
-    tellRefused(this.#source, error)
+    tellRefused(this.#pins, this.#source, error)
     return error
   }
 }

@@ -82,7 +82,7 @@ async function look(target, options, scan) {
       reject(signal?.reason)
     }
     signal?.addEventListener('abort', stop, { once: true })
-    port.inspect(id, asked, native, store, proxy)
+    port.inspect(id, asked, native, store, proxy?.native)
   }).finally(() => {
     release()
     signal?.removeEventListener('abort', stop)

@@ -2,7 +2,9 @@
 // The options of a client, checked before anything else happens.
 
 const crypto = require('node:crypto')
+const { CrlFiles } = require('./crl.js')
 const { argumentError, isPlain, own, unsafe } = require('./errors.js')
+
 const { asPinSet } = require('./policy.js')
 const { mayUseLoop } = require('./port.js')
 const { proxyOf } = require('./proxy.js')
@@ -117,7 +119,8 @@ function checkObject(options, known) {
  * @property {import('../binding.js').NativeTrust} [trust]
  * @property {import('../binding.js').NativeOptions} native
  * @property {import('./lookup.js').Lookup} [lookup]
- * @property {import('../binding.js').NativeProxy} [proxy]
+ * @property {{ native: import('../binding.js').NativeProxy, pins?: InstanceType<typeof import('./policy.js').PinSet> }} [proxy]
+ * @property {InstanceType<typeof import('./crl.js').CrlFiles>} [crlFiles] Where the revocation lists are read from again.
  */
 
 /**
@@ -132,7 +135,9 @@ function clientOptions(options) {
   if (all.rejectUnauthorized !== true) {
     throw unsafe("rejectUnauthorized: false switches verification off; for a self-signed server say trust: 'pin-only'")
   }
-  const parts = { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all) }
+  const crlFiles = CrlFiles.of(all.crl)
+  if (crlFiles) all.crl = crlFiles.read()
+  const parts = { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all), crlFiles }
   return { ...parts, lookup: all.lookup, proxy: proxyOf(all.proxy, clientOptions) }
 }
 

@@ -5,6 +5,7 @@ const { EventEmitter } = require('node:events')
 const { X509Certificate } = require('node:crypto')
 const binding = require('./native.js')
 const { argumentError, certificate, date, own, unwrap, unwrapObject } = require('./errors.js')
+const { expiryOf } = require('./expiry.js')
 const { recheck } = require('./live.js')
 const { policyText } = require('./pins.js')
 const { byteList, kind, trustOf } = require('./trust.js')
@@ -20,6 +21,16 @@ class PinSet extends EventEmitter {
     super()
     this.#native = unwrapObject(binding.pinSet(textOf(pins)))
     handles.set(this, this.#native)
+    expiryOf(this)
+  }
+
+  /** How long before its expiry an entry is told of, in milliseconds. */
+  get warnBefore() {
+    return expiryOf(this).warnBefore
+  }
+
+  set warnBefore(milliseconds) {
+    expiryOf(this).warnBefore = milliseconds
   }
 
   /**
@@ -100,6 +111,7 @@ class PinSet extends EventEmitter {
     unwrap(this.#native.replace(textOf(pins)))
     // Before any listener: what one throws must not keep a refused connection open.
     recheck(this)
+    expiryOf(this).changed()
     this.emit('change')
   }
 

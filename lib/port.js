@@ -22,7 +22,7 @@ const exchanges = new Map()
 const uploads = new Map()
 /** What connections are, by number: told once, shown by each of their responses. @type {Map<number, any>} */
 const connections = new Map()
-/** Who is told of a client's connections, by the client's number. @type {Map<number, (info: any) => void>} */
+/** Who is told of a client's connections and proxies, by the client's number. @type {Map<number, (info: any, isProxy: boolean) => void>} */
 const watchers = new Map()
 const batch = new Batch()
 const port = new Port(deliver)
@@ -175,9 +175,12 @@ function dispatch(completions) {
       const connection = completions.u32()
       const info = completions.json()
       connections.set(connection, info)
-      watchers.get(id)?.(info)
+      watchers.get(id)?.(info, false)
       break
     }
+    case Kind.proxy:
+      watchers.get(id)?.(completions.json(), true)
+      break
     case Kind.connectionClosed:
       connections.delete(id)
       break

@@ -50,7 +50,7 @@ function variable(name) {
 }
 
 /**
- * The native proxy that an option means.
+ * The native proxy that an option means, and its pins where it has any.
  * @param {unknown} proxy
  * @param {(tls: Record<string, any>) => import('./options.js').ClientParts} clientOptions
  */
@@ -70,13 +70,14 @@ function proxyOf(proxy, clientOptions) {
     if (secured.length > 0) {
       throw unsafe(`proxy.${secured[0]} is about TLS, which an ${scheme}: proxy does not speak; write an https: URL`)
     }
-    return unwrapObject(binding.proxy(native))
+    return { native: unwrapObject(binding.proxy(native)) }
   }
   if (tls.pins === undefined) {
     throw unsafe("an https: proxy needs pins of its own; write proxy: { url, pins: ['sha256/…'] }")
   }
-  const { pins, trust, native: options } = clientOptions({ ...tls, allowH2: false })
-  return unwrapObject(binding.proxy(native, options, handleOf(pins), trust))
+  const { pins, trust, native: options, crlFiles } = clientOptions({ ...tls, allowH2: false })
+  if (crlFiles) throw wrong('proxy.crl must be the lists themselves: files are watched for the client alone')
+  return { native: unwrapObject(binding.proxy(native, options, handleOf(pins), trust)), pins }
 }
 
 /**

@@ -19,6 +19,7 @@ const text = /** @type {string | undefined} */ (threads.getEnvironmentData(KEY))
 const pins = parse(text)
 pinEverywhere(pins, warn)
 pins.on('report', report)
+if (threads.isMainThread) pins.on('expiring', expiring)
 pinWorkers(text)
 
 /**
@@ -111,6 +112,15 @@ function warn(message) {
   process.emitWarning(message, { type: 'TlsPinningWarning', code: 'TLS_PINNING' })
 }
 
+/** @param {import('../index.js').Expiring} entry */
+function expiring({ pattern, expires, expired, onExpiry, mode }) {
+  const then = onExpiry === 'allow' || mode === 'report' ? 'is no longer pinned' : 'is refused'
+  const verb = expired ? 'has expired' : 'expires'
+  warn(
+    `${pattern === null ? 'the policy' : `the entry for ${pattern}`} ${verb} at ${expires.toISOString()}, from when on it ${then}`
+  )
+}
+
 /** @param {import('../index.js').Report} report */
 function report({ reason, host, port, path: steps }) {
   const why = {
@@ -126,3 +136,6 @@ function report({ reason, host, port, path: steps }) {
       `compared with another source: ${JSON.stringify(pattern)}: ${pinsNeeded}`
   )
 }
+
+/** The policy of this thread, for who wants to hear of what it decides. */
+module.exports = { pins }

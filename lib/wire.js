@@ -12,7 +12,8 @@ const Kind = {
   connectionClosed: 6,
   inspected: 7,
   lookup: 8,
-  more: 9
+  more: 9,
+  proxy: 10
 }
 
 const START = 16 * 1024

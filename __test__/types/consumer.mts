@@ -9,6 +9,7 @@ import tlsPinning, {
   checkServerIdentity,
   createCheckServerIdentity,
   createPinnedFetch,
+  createReporter,
   type IdentityCheck,
   inspect,
   PinMismatchError,
@@ -26,7 +27,7 @@ import tlsPinning, {
   tlsOptions,
   verifyChain
 } from 'tls-pinning'
-import 'tls-pinning/register'
+import { pins as ofProcess } from 'tls-pinning/register'
 import { assertPinned, type TestServer } from 'tls-pinning/testing'
 import { ProxyAgent, Agent as UndiciAgent } from 'undici'
 
@@ -42,6 +43,9 @@ const policy: Policy = {
 export async function use(): Promise<PinnedResponse> {
   const pins = new PinSet(policy)
   pins.on('report', report => report.path[0]?.spkiPin.toUpperCase())
+  pins.on('refused', ({ error, chain, path }) => [error.code, chain[0]?.byteLength, path[0]?.raw?.byteLength])
+  pins.on('expiring', ({ pattern, expires, expired }) => (expired ? pattern?.length : expires.getTime()))
+  pins.warnBefore = 86_400_000
   pins.replace({ 'api.example.com': ['sha256/…'] })
   await using client = new PinnedClient({ pins, trust: 'pin-only', connections: 2 })
   const response = await client.request(new URL('https://api.example.com'), {
@@ -80,6 +84,22 @@ export async function use(): Promise<PinnedResponse> {
   // @ts-expect-error Errors are made by the package.
   new TlsPinningError()
   return response
+}
+
+export async function told(client: PinnedClient) {
+  client.replaceCrl('-----BEGIN X509 CRL-----')
+  new PinnedClient({ pins: policy, crl: { files: ['crl.pem'], interval: 60_000 } })
+  await using reporter = createReporter(client, { url: 'https://reports.example.com/', format: 'trustkit', limit: 10 })
+  reporter.on('drop', ({ reason, report, count }) => [reason.length, report.host, count.toFixed()])
+  createReporter(ofProcess, {
+    url: new URL('https://reports.example.com/'),
+    filter: ({ reason }) => reason === 'mismatch'
+  })
+  // @ts-expect-error There is nowhere to post to.
+  createReporter(client, {})
+  // @ts-expect-error A policy decides nothing by itself.
+  createReporter(policy, { url: 'https://reports.example.com/' })
+  return reporter.stats().sent
 }
 
 const ofClient: PinnedFetch = new PinnedClient({ pins: policy }).fetch

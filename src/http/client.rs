@@ -11,6 +11,7 @@ use http::uri::{PathAndQuery, Uri};
 use crate::pinning::{Host, Observer, PinSet};
 use crate::tls::config::TlsConfig;
 use crate::tls::connect::TlsOrigin;
+use crate::tls::revocation::Lists;
 use crate::tls::{Failure, Identity, Phase};
 
 use super::connection::{ConnectTimeouts, ConnectionInfo, Watch, connect};
@@ -123,6 +124,12 @@ impl<D: Driver> Client<D> {
     pub fn occupancy(&self) -> Vec<(Target, Occupancy)> {
         let origins = self.0.lock();
         origins.iter().map(|(target, origin)| (target.clone(), origin.pool.occupancy())).collect()
+    }
+
+    /// Puts other revocation lists into force: what they no longer allow ends at once, as after a change of policy (I4).
+    pub fn replace_crls(&self, lists: Lists) {
+        self.0.options.tls.rules().crls.replace(lists);
+        self.0.policy_changed();
     }
 
     /// Closes idle connections; those in use are closed when their exchange is over.

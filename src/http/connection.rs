@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Abortable};
@@ -45,17 +45,7 @@ pub struct ConnectionInfo {
     pub remote: SocketAddr,
     pub negotiated: Negotiated,
     pub gate: Arc<Gate>,
-    /// The revision of the gate's outcome that has been told to who shows it.
-    announced: AtomicU64,
     watch: Watch,
-}
-
-impl ConnectionInfo {
-    /// Whether the outcome has yet to be told; true once for each.
-    pub fn announce(&self) -> bool {
-        let revision = self.gate.revision();
-        self.announced.swap(revision, Ordering::Relaxed) != revision
-    }
 }
 
 impl Drop for ConnectionInfo {
@@ -98,7 +88,6 @@ pub async fn connect<D: Driver>(
         remote,
         gate: Arc::clone(stream.gate()),
         negotiated,
-        announced: AtomicU64::new(u64::MAX),
         watch: watch.clone(),
     });
     let sender = if info.negotiated.alpn.as_deref() == Some(b"h2") {

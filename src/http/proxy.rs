@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -88,6 +88,9 @@ struct Secured {
     tunnels: Arc<Tunnels>,
 }
 
+/// Who is told what the TLS with a proxy rests on, before anything is sent through it.
+pub type Watch = Box<dyn Fn(&Gate) + Send + Sync>;
+
 impl Proxy {
     /// # Errors
     /// What cannot be sent: credentials that the protocol has no room for, a host that no certificate can name.
@@ -111,7 +114,8 @@ impl Proxy {
             Scheme::Https { tls, pins, servername } => {
                 let host = servername.unwrap_or_else(|| at.host.clone());
                 let identity = Identity::new(host, at.port).map_err(|error| invalid(&error))?;
-                let tunnels = Arc::new(Tunnels { gates: Mutex::default(), runtime });
+                let tunnels = Tunnels { gates: Mutex::default(), runtime, watch: OnceLock::new() };
+                let tunnels = Arc::new(tunnels);
                 let observer: Arc<dyn Observer> = Arc::clone(&tunnels) as _;
                 pins.observe(Arc::downgrade(&observer));
                 Some(Box::new(Secured { origin: TlsOrigin::new(&tls, pins, identity), tunnels }))
@@ -126,6 +130,13 @@ impl Proxy {
             headers.insert(PROXY_AUTHORIZATION, basic(credentials)?);
         }
         Ok(Self { at, way: Way::Connect { tls, headers }, bypass })
+    }
+
+    /// Has the outcomes of its TLS told to a client's watch; to that of the first, of which there is one.
+    pub fn watch(&self, watch: Watch) {
+        if let Way::Connect { tls: Some(tls), .. } = &self.way {
+            let _ = tls.tunnels.watch.set(watch);
+        }
     }
 
     /// Where the proxy is.
@@ -217,6 +228,7 @@ impl Proxy {
 struct Tunnels {
     gates: Mutex<Vec<Weak<Gate>>>,
     runtime: Handle,
+    watch: OnceLock<Watch>,
 }
 
 impl Tunnels {
@@ -224,6 +236,14 @@ impl Tunnels {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.retain(|gate| gate.strong_count() > 0);
         gates.push(Arc::downgrade(gate));
+        drop(gates);
+        self.tell(gate);
+    }
+
+    fn tell(&self, gate: &Gate) {
+        if let Some(watch) = self.watch.get() {
+            watch(gate);
+        }
     }
 }
 

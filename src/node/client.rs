@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::client::{Client, ClientOptions};
 use crate::http::connection::{ConnectTimeouts, Watch};
@@ -87,6 +87,14 @@ impl Port {
         };
         let (addresses, options) = parts;
         let proxy = proxy.map(|proxy| Arc::clone(proxy.proxy()));
+        if let Some(proxy) = &proxy {
+            let shared = Arc::downgrade(self.shared());
+            proxy.watch(Box::new(move |gate| {
+                if let Some(shared) = shared.upgrade() {
+                    exchange::announce_proxy(&shared, id, gate);
+                }
+            }));
+        }
         let turns = if on_loop { self.shared().turns() } else { Weak::new() };
         let driver = TokioDriver::new(runtime::handle()?, addresses, proxy, turns);
         self.shared().add_client(id, Client::new(driver, options));
@@ -159,6 +167,19 @@ impl NativeClient {
             "pools": pools,
         });
         Some(stats.to_string())
+    }
+
+    /// Puts other revocation lists into force or, if one of them cannot be used, none.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn replace_crls(&self, given: Vec<Uint8Array>) -> String {
+        let replaced = crls(&given).map(|lists| {
+            if let Some(client) = self.shared.upgrade().and_then(|it| it.find_client(self.id)) {
+                client.replace_crls(lists);
+            }
+            Value::Null
+        });
+        failure::outcome(replaced.map_err(|failure| failure::to_json(&failure)))
     }
 
     /// Closes the client's connections; those in use when their exchange is over.

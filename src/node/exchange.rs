@@ -16,6 +16,7 @@ use crate::http::home::Place;
 use crate::http::request::Request;
 use crate::http::response::{Frame, Response, ResponseBody};
 use crate::http::tokio_driver::TokioDriver;
+use crate::tls::stream::Gate;
 use crate::tls::verified::Verified;
 use crate::tls::{Failure, Phase};
 
@@ -210,7 +211,10 @@ impl Exchange {
 /// Tells JavaScript once what a connection is, and again if a change of policy or an expiry changed what it rests
 /// on. At once where a looser policy let the server through: it may take the request and never answer.
 pub fn announce(shared: &Shared, client: u32, connection: &ConnectionInfo) {
-    if !connection.announce() {
+    if let Some(proxy) = connection.gate.outer() {
+        announce_proxy(shared, client, proxy);
+    }
+    if !connection.gate.announce() {
         return;
     }
     let verified = connection.gate.verified();
@@ -222,6 +226,24 @@ pub fn announce(shared: &Shared, client: u32, connection: &ConnectionInfo) {
         shared.push(write);
     } else {
         shared.push_along(write);
+    }
+}
+
+/// Tells JavaScript once what the TLS with a proxy rests on, where a looser policy let the proxy through.
+pub fn announce_proxy(shared: &Shared, client: u32, gate: &Gate) {
+    if !gate.announce() {
+        return;
+    }
+    let verified = gate.verified();
+    if verified.excused.is_some() {
+        let identity = gate.identity();
+        let mut told = failure::verified(&verified);
+        told.insert("host".into(), json!(identity.host().to_string()));
+        told.insert("port".into(), json!(identity.port()));
+        let text = Value::Object(told).to_string();
+        shared.push(|packed| {
+            packed.frame(Kind::Proxy, client).bytes(text.as_bytes());
+        });
     }
 }
 

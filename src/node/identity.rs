@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::pinning::{Host, Invalid, Snapshot};
 use crate::tls::path::{PathVerifier, Trust};
 use crate::tls::rehearsal::{Server, cast};
+use crate::tls::revocation::Crls;
 use crate::tls::shown::{Anchors, own_is_pinned};
 use crate::tls::{Failure, Identity, Phase};
 
@@ -104,7 +105,7 @@ fn check(
     let identity = Identity::new(host, port_asked).map_err(unknown)?;
     let rules = PathVerifier {
         trust,
-        crls: Vec::new(),
+        crls: Crls::new(Vec::new()),
         algorithms: rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms,
         max_intermediates: None,
     };

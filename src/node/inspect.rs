@@ -15,6 +15,7 @@ use crate::pinning::{Algorithm, CertificateInfo, Host, Pin, PinSet, Policy, Targ
 use crate::tls::config::{TlsConfig, crls};
 use crate::tls::offer::Outcome;
 use crate::tls::path::{PathVerifier, Trust};
+use crate::tls::revocation::Crls;
 use crate::tls::starttls::StartTls;
 use crate::tls::trust::{TrustStore, certificates_in};
 use crate::tls::verified::{Step, Verified};
@@ -277,7 +278,7 @@ fn verify(
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let rules = PathVerifier {
         trust: trust.map_or(Trust::PinOnly, |trust| Trust::Ca(Arc::clone(trust.store()))),
-        crls: crls(&given.crl)?,
+        crls: Crls::new(crls(&given.crl)?),
         algorithms: provider.signature_verification_algorithms,
         max_intermediates: given.max_intermediates.map(|most| most as usize),
     };

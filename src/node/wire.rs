@@ -160,6 +160,8 @@ pub enum Kind {
     Lookup = 8,
     /// There is another batch to be taken.
     More = 9,
+    /// A proxy that a looser policy let through.
+    Proxy = 10,
 }
 
 /// Writes frames one behind the other.

@@ -60,10 +60,15 @@ impl Entry {
     #[must_use]
     pub fn find(&self, path: &[PathCertificate<'_>]) -> Option<Match> {
         path.iter().enumerate().find_map(|(index, certificate)| {
-            let rules = self.rules.iter().filter(|rule| rule.role.allows(index));
-            let pin = rules.map(|rule| &rule.pin).find(|pin| certificate.satisfies(pin))?;
-            Some(Match { pin: pin.clone(), index })
+            Some(Match { pin: self.pin_at(index, certificate)?.clone(), index })
         })
+    }
+
+    /// The pin that this certificate would satisfy at this position of a path.
+    #[must_use]
+    pub fn pin_at(&self, index: usize, certificate: &PathCertificate<'_>) -> Option<&Pin> {
+        let rules = self.rules.iter().filter(|rule| rule.role.allows(index));
+        rules.map(|rule| &rule.pin).find(|pin| certificate.satisfies(pin))
     }
 
     /// As [`Entry::find`] where the pins are the only trust: the leaf alone counts, for nothing

@@ -58,3 +58,4 @@ pub use pin_set::{Observer, PinSet, Snapshot};
 pub use policy::{Decision, Policy, Refusal, Unenforced, Unlisted};
 pub use signed::Signed;
 pub use text::parse_text;
+pub use time::format as time_text;

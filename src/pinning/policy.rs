@@ -96,7 +96,7 @@ impl Policy {
             }
         }
         entries.sort_by_cached_key(|entry| entry.pattern.as_ref().map(ToString::to_string));
-        Ok(Self { unlisted, hosts: Hosts::Listed { entries, table } })
+        Ok(Self { unlisted, expires: None, hosts: Hosts::Listed { entries, table } })
     }
 
     /// The canonical policy, which parses back to an equal one.

@@ -21,7 +21,8 @@ pub(super) fn parse(text: &str) -> Result<i64, Invalid> {
 }
 
 /// Writes Unix seconds, of the years 0 to 9999, in UTC.
-pub(super) fn format(seconds: i64) -> String {
+#[must_use]
+pub fn format(seconds: i64) -> String {
     let (year, month, day) = date(seconds.div_euclid(DAY));
     let second = seconds.rem_euclid(DAY);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);

@@ -17,6 +17,7 @@ use x509_parser::parse_x509_crl;
 
 use super::failure::{Failure, Phase};
 use super::path::{PathVerifier, Trust};
+use super::revocation::Crls;
 use super::trust::certificates_in;
 
 /// A version bound of the options `minVersion` and `maxVersion`.
@@ -225,7 +226,7 @@ impl TlsConfig {
         let provider = Arc::new(provider);
         let rules = PathVerifier {
             trust: options.trust,
-            crls: options.crls,
+            crls: Crls::new(options.crls),
             algorithms: provider.signature_verification_algorithms,
             max_intermediates: None,
         };

@@ -30,8 +30,8 @@ const SESSIONS: usize = 32;
 pub struct TlsOrigin {
     verifier: Arc<IdentityVerifier>,
     base: ClientConfig,
-    /// The configuration with the sessions of one generation of the policy (I4).
-    current: RwLock<(u64, Arc<ClientConfig>)>,
+    /// The configuration with the sessions of one generation of the policy and of the revocation lists (I4).
+    current: RwLock<((u64, u64), Arc<ClientConfig>)>,
     traffic: Arc<Traffic>,
 }
 
@@ -51,10 +51,10 @@ pub struct Negotiated {
 impl TlsOrigin {
     #[must_use]
     pub fn new(config: &TlsConfig, pins: Arc<PinSet>, identity: Identity) -> Self {
-        let generation = pins.generation();
         let verifier = Arc::new(IdentityVerifier::new(Arc::clone(config.rules()), pins, identity));
+        let generations = verifier.generations();
         let base = config.client_config(Arc::clone(&verifier) as _);
-        let current = RwLock::new((generation, Arc::new(with_sessions(&base))));
+        let current = RwLock::new((generations, Arc::new(with_sessions(&base))));
         Self { verifier, base, current, traffic: Arc::default() }
     }
 
@@ -110,17 +110,18 @@ impl TlsOrigin {
 
     /// Forgets this origin's sessions, so that the next handshake is a full one.
     pub fn forget_sessions(&self) {
-        let generation = self.verifier.pins().generation();
+        let generations = self.verifier.generations();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-            (generation, Arc::new(with_sessions(&self.base)));
+            (generations, Arc::new(with_sessions(&self.base)));
     }
 
-    /// The configuration for a connection made now: after a change of policy, one without old sessions.
+    /// The configuration for a connection made now: after a change of policy or of the revocation lists,
+    /// one without old sessions.
     fn config(&self) -> Arc<ClientConfig> {
-        let generation = self.verifier.pins().generation();
+        let generations = self.verifier.generations();
         {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            if current.0 == generation {
+            if current.0 == generations {
                 return Arc::clone(&current.1);
             }
         }

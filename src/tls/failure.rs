@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use crate::pinning::{Entry, Role};
+use rustls_pki_types::CertificateDer;
+
+use crate::pinning::{CertificateInfo, Entry, PathCertificate, Role, read_certificate};
 
 use super::verified::PathCertificateInfo;
 
@@ -71,6 +73,11 @@ pub struct Details {
     pub expected: Vec<String>,
     /// The best path that was verified but did not match, from the leaf to the anchor.
     pub path: Vec<PathCertificateInfo>,
+    /// For a mismatch, the certificates as the server sent them, leaf first.
+    pub presented: Vec<CertificateDer<'static>>,
+    /// The certificate that has expired or been revoked, and the pin it satisfies.
+    pub certificate: Option<PathCertificateInfo>,
+    pub pinned: Option<String>,
 }
 
 impl Failure {
@@ -90,13 +97,21 @@ impl Failure {
             pattern: None,
             expected: Vec::new(),
             path: Vec::new(),
+            presented: Vec::new(),
+            certificate: None,
+            pinned: None,
         }))
     }
 
     /// A verified path exists, and nothing on it matches. The message is the tool to set a pin up with: it
     /// prints the path with a pin for each certificate, then the pins that were expected.
     #[must_use]
-    pub fn mismatch(entry: &Entry, path: Vec<PathCertificateInfo>, proof: Proof) -> Self {
+    pub fn mismatch(
+        entry: &Entry,
+        path: Vec<PathCertificateInfo>,
+        presented: &[CertificateDer<'_>],
+        proof: Proof,
+    ) -> Self {
         let expected: Vec<String> = entry.rules().iter().map(|rule| rule.pin.to_string()).collect();
         let pattern = entry.pattern().map(ToString::to_string);
         let mut message = String::from("ERR_TLS_PIN_MISMATCH: no certificate ");
@@ -113,6 +128,16 @@ impl Failure {
         let _ = write!(message, "{which} matches a pin\n  {heading}, leaf first:");
         for certificate in &path {
             let _ = write!(message, "\n    {}  {}", certificate.spki_pin, certificate.subject);
+        }
+        let beside =
+            if proof == Proof::Path { beside(entry, &path, presented) } else { Vec::new() };
+        if !beside.is_empty() {
+            message.push_str(
+                "\n  Pinned and presented, but not on a verified path, so that they prove nothing:",
+            );
+        }
+        for CertificateInfo { spki_pin, subject, .. } in beside {
+            let _ = write!(message, "\n    {spki_pin}  {subject}");
         }
         match &pattern {
             Some(pattern) => {
@@ -133,6 +158,22 @@ impl Failure {
             details.pattern = pattern;
             details.expected = expected;
             details.path = path;
+            details.presented = presented.iter().map(|der| der.clone().into_owned()).collect();
+        })
+    }
+
+    /// With the certificate that it is about, and the pin that this one satisfies.
+    #[must_use]
+    pub(super) fn with_culprit(
+        self,
+        message: String,
+        certificate: PathCertificateInfo,
+        pinned: Option<String>,
+    ) -> Self {
+        self.with(|details| {
+            details.message = message;
+            details.certificate = Some(certificate);
+            details.pinned = pinned;
         })
     }
 
@@ -198,6 +239,24 @@ impl Failure {
         }
         None
     }
+}
+
+/// What was presented and would satisfy a pin, had it been on the path.
+fn beside(
+    entry: &Entry,
+    path: &[PathCertificateInfo],
+    presented: &[CertificateDer<'_>],
+) -> Vec<CertificateInfo> {
+    let others = presented.iter().enumerate().filter(|(_, der)| {
+        !path.iter().any(|step| step.der.as_ref().is_some_and(|known| known == *der))
+    });
+    let pinned = others.filter(|(index, der)| {
+        read_certificate(der).is_ok_and(|(_, spki)| {
+            let seen = PathCertificate { spki: Cow::Borrowed(spki), der: Some(Cow::Borrowed(der)) };
+            entry.pin_at(*index, &seen).is_some()
+        })
+    });
+    pinned.filter_map(|(_, der)| CertificateInfo::from_der(der).ok()).collect()
 }
 
 impl std::ops::Deref for Failure {

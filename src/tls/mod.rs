@@ -8,9 +8,11 @@
 //! - [`inspect`]: looks at a server without trusting it; [`starttls`]: what is spoken in the clear before
 //! - [`offer`], [`old_hello`]: asks a server whether it accepts one thing
 //! - [`rehearsal`]: certificates of a server and its impostors, to try a client out with
-//! - [`failure`], [`codes`], `alert`: why something was refused, by the names Node uses
+//! - [`revocation`]: lists that can be replaced while connections are open
+//! - [`failure`], [`codes`], `alert`, `blame`: why something was refused, by the names Node uses
 
 mod alert;
+mod blame;
 pub mod codes;
 pub mod config;
 pub mod connect;
@@ -21,6 +23,7 @@ pub mod offer;
 pub mod old_hello;
 pub mod path;
 pub mod rehearsal;
+pub mod revocation;
 pub mod shown;
 pub mod starttls;
 pub mod stream;

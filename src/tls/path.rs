@@ -14,9 +14,11 @@ use crate::pinning::{
     CertificateInfo, Decision, Entry, Match, Mode, Refusal, Snapshot, Unenforced,
 };
 
+use super::blame::Scene;
 use super::codes;
 use super::failure::{Failure, Phase, Proof};
 use super::identity::Identity;
+use super::revocation::Crls;
 use super::trust::TrustStore;
 use super::verified::{Excused, Step, Verified, steps};
 
@@ -34,7 +36,7 @@ pub enum Trust {
 pub struct PathVerifier {
     pub trust: Trust,
     /// Where any are given, every certificate below the anchor needs one, as in Node.
-    pub crls: Vec<CertRevocationList<'static>>,
+    pub crls: Crls,
     pub algorithms: WebPkiSupportedAlgorithms,
     /// At most so many certificates between the leaf and the anchor, self-issued ones not counted (RFC 5280,
     /// 6.1.4 (l)). webpki itself stops at 6.
@@ -54,6 +56,8 @@ impl PathVerifier {
         now: UnixTime,
     ) -> Result<Verified, Failure> {
         let decision = decide(snapshot, identity, now)?;
+        // Before the lists themselves: newer ones may do, but must not be taken for older.
+        let generation = self.crls.generation();
         let Some((leaf, others)) = presented.split_first() else {
             return Err(Failure::new(
                 "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE",
@@ -68,8 +72,17 @@ impl PathVerifier {
             Trust::Ca(store) => {
                 let others: Vec<_> =
                     others.iter().map(CertificateDer::as_ref).map(Into::into).collect();
-                self.path_to_anchor(&end_entity, &others, store, entry.as_deref(), now)
-                    .map_err(|error| codes::from_webpki(&error, presented))
+                self.path_to_anchor(&end_entity, &others, store, entry.as_deref(), now).map_err(
+                    |error| {
+                        let scene = Scene {
+                            presented,
+                            store: Some(store),
+                            crls: &self.crls.current(),
+                            entry: entry.as_deref(),
+                        };
+                        scene.name_culprit(codes::from_webpki(&error, presented), &error)
+                    },
+                )
             }
             Trust::PinOnly => leaf_alone(leaf, &end_entity, entry.as_deref(), now),
         }?;
@@ -79,7 +92,9 @@ impl PathVerifier {
             return Err(failure);
         }
 
-        self.conclude(found, (entry, excuse), snapshot, presented)
+        let mut verified = self.conclude(found, (entry, excuse), snapshot, presented)?;
+        verified.crls = generation;
+        Ok(verified)
     }
 
     /// What the policy makes of what was found.
@@ -100,7 +115,7 @@ impl PathVerifier {
             }
             (Some(entry), None) => {
                 let path = verified.described().to_vec();
-                return Err(Failure::mismatch(entry, path, proof));
+                return Err(Failure::mismatch(entry, path, presented, proof));
             }
             (None, _) => excuse.as_ref().map(Excused::from),
         };
@@ -127,6 +142,7 @@ impl PathVerifier {
         now: UnixTime,
     ) -> Result<Found, webpki::Error> {
         let best: RefCell<Option<Found>> = RefCell::new(None);
+        let crls = self.crls.current();
         let judge = |path: &VerifiedPath<'_>| {
             let issuers = path.intermediate_certificates();
             let below = issuers.filter(|issuer| issuer.subject() != issuer.issuer()).count();
@@ -134,7 +150,7 @@ impl PathVerifier {
                 return Err(webpki::Error::MaximumPathDepthExceeded);
             }
             store.check_issuer(path.anchor(), &path.end_entity().der(), below, now)?;
-            if !self.crls.is_empty() {
+            if !crls.is_empty() {
                 store.check_signs_crls(path.anchor())?;
             }
             let path = steps(path, store);
@@ -149,7 +165,7 @@ impl PathVerifier {
             }
             if satisfied { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
         };
-        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
         let result = end_entity.verify_for_usage(
             self.algorithms.all,
             store.anchors(),
@@ -248,7 +264,9 @@ fn leaf_alone(
         return Err(codes::not_yet_valid());
     }
     if now > info.not_after {
-        return Err(codes::expired());
+        let presented = std::slice::from_ref(leaf);
+        let scene = Scene { presented, store: None, crls: &[], entry: Some(entry) };
+        return Err(scene.expired_leaf(codes::expired()));
     }
     let matched = entry.find_leaf(&step.as_path_certificate());
     Ok(Found { path: vec![step], matched, proof: Proof::Possession })

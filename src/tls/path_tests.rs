@@ -16,6 +16,7 @@ use crate::pinning::{Algorithm, CertificateInfo, Pin, PinSet, Policy};
 
 use super::config::crls;
 use super::path::{PathVerifier, Trust};
+use super::revocation::Crls;
 use super::test_pki::*;
 use super::verified::{Excused, Verified};
 use super::{Failure, Identity};
@@ -58,7 +59,7 @@ impl Case {
     fn verify(&self) -> Result<Verified, Failure> {
         let verifier = PathVerifier {
             trust: self.trust.clone(),
-            crls: crls(&self.crls).unwrap(),
+            crls: Crls::new(crls(&self.crls).unwrap()),
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
             max_intermediates: self.max_intermediates,
         };
@@ -757,6 +758,55 @@ fn crls_cover_the_whole_path() {
         ..pki.case(name)
     });
     check(cases.into());
+}
+
+#[test]
+fn an_error_names_the_certificate_and_the_pin_it_matches() {
+    let pki = Pki::new();
+    let old = |params| dated(params, FROM, NOW - 1);
+    let [leaf, middle, root] = [&pki.leaf, &pki.intermediate, &pki.root];
+    let late_leaf = Pki::of(ca("root"), ca("intermediate"), old(server(&[HOST])));
+    let late_middle = Pki::of(ca("root"), old(ca("intermediate")), server(&[HOST]));
+    let late_root = Pki::of(old(ca("root")), ca("intermediate"), server(&[HOST]));
+    let leaf_revoked = vec![root.crl(&[], TO), middle.crl(&[leaf], TO)];
+    let middle_revoked = vec![root.crl(&[middle], TO), middle.crl(&[], TO)];
+    let in_role = |role: &str, pin: Pin| entry(&format!(r#""{role}": ["{pin}"]"#));
+    let none = || pins(&[&WRONG]);
+    let at = |pki: &Pki, policy, crls: &[Vec<u8>]| {
+        let case = Case { policy, crls: crls.to_vec(), ..pki.case("named") };
+        case.verify().unwrap_err()
+    };
+    let named = [
+        (at(&pki, pins(&[&leaf.pin()]), &leaf_revoked), leaf, Some(leaf.pin())),
+        (at(&pki, pins(&[&leaf.whole()]), &leaf_revoked), leaf, Some(leaf.whole())),
+        (at(&pki, in_role("ca", leaf.pin()), &leaf_revoked), leaf, None),
+        (at(&pki, none(), &leaf_revoked), leaf, None),
+        (at(&pki, pins(&[&leaf.pin()]), &middle_revoked), middle, None),
+        (at(&pki, in_role("ca", middle.pin()), &middle_revoked), middle, Some(middle.pin())),
+        (
+            at(&late_leaf, pins(&[&late_leaf.leaf.pin()]), &[]),
+            &late_leaf.leaf,
+            Some(late_leaf.leaf.pin()),
+        ),
+        (
+            at(&late_middle, in_role("leaf", late_middle.intermediate.pin()), &[]),
+            &late_middle.intermediate,
+            None,
+        ),
+        (
+            at(&late_root, pins(&[&late_root.root.pin()]), &[]),
+            &late_root.root,
+            Some(late_root.root.pin()),
+        ),
+    ];
+    for (failure, node, pin) in named {
+        let certificate = failure.certificate.as_ref().unwrap();
+        assert_eq!(certificate.der.as_ref(), Some(&node.der), "{failure}");
+        assert_eq!(failure.pinned, pin.map(|pin| pin.to_string()), "{failure}");
+        assert!(failure.message.contains(&node.pin().to_string()), "{failure}");
+    }
+    let unnamed = at(&pki, none(), &[]);
+    assert!(unnamed.certificate.is_none() && unnamed.code == "ERR_TLS_PIN_MISMATCH");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::pinning::{
     read_certificate_head,
 };
 
+use super::blame::Scene;
 use super::codes;
 use super::failure::{Failure, Phase, Proof};
 use super::identity::Identity;
@@ -65,7 +66,13 @@ impl PathVerifier {
                 "there is no certificate of the server to compare with the pins",
             ));
         };
-        let leaf = own_step(leaf, now)?;
+        let leaf = own_step(leaf, now).map_err(|failure| match &*failure.code {
+            "CERT_HAS_EXPIRED" => {
+                let entry = entry.as_deref();
+                Scene { presented: shown, store: None, crls: &[], entry }.expired_leaf(failure)
+            }
+            _ => failure,
+        })?;
         let matched = entry.as_ref().and_then(|entry| entry.find_leaf(&leaf.as_path_certificate()));
         let (found, cause) = match (&self.trust, &entry) {
             (Trust::Ca(store), _) if matched.is_none() && (entry.is_some() || excuse.is_some()) => {

@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use crate::pinning::{Host, PinSet, Policy};
 
 use super::path::{PathVerifier, Trust};
+use super::revocation::Crls;
 use super::shown::{Anchors, own_is_pinned};
 use super::test_pki::*;
 use super::verified::{Excused, Verified};
@@ -61,7 +62,7 @@ fn verify(
 ) -> Result<Verified, Failure> {
     let verifier = PathVerifier {
         trust,
-        crls: Vec::new(),
+        crls: Crls::new(Vec::new()),
         algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         max_intermediates: None,
     };
@@ -394,7 +395,7 @@ fn what_is_beside_the_path_by_name_alone_is_left_out() {
     let nodes: Vec<&Node> = nodes.iter().collect();
     let verifier = PathVerifier {
         trust: pki.trusted(),
-        crls: Vec::new(),
+        crls: Crls::new(Vec::new()),
         algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         max_intermediates: None,
     };

@@ -29,10 +29,14 @@ pub struct Gate {
     verified: RwLock<Arc<Verified>>,
     /// The generation of the policy under which `verified` was reached.
     generation: AtomicU64,
+    /// And that of the revocation lists.
+    crls: AtomicU64,
     /// When the entry that was satisfied expires, Unix seconds.
     deadline: AtomicI64,
     /// How often the outcome was reached anew.
     revision: AtomicU64,
+    /// The revision of the outcome that has been told to who shows it.
+    announced: AtomicU64,
     /// Once refused, refused for good: the connection is about to be closed.
     refused: OnceLock<Failure>,
     reader: AtomicWaker,
@@ -53,11 +57,13 @@ impl Gate {
     ) -> Self {
         Self {
             generation: AtomicU64::new(proved.generation),
+            crls: AtomicU64::new(proved.crls),
             deadline: AtomicI64::new(proved.expires().unwrap_or(i64::MAX)),
             verified: RwLock::new(proved),
             verifier,
             clock,
             revision: AtomicU64::new(0),
+            announced: AtomicU64::new(u64::MAX),
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
             traffic: Traffic::default(),
@@ -66,7 +72,7 @@ impl Gate {
         }
     }
 
-    /// Whether the connection may be used now. Where the policy is unchanged this is two loads and, for an
+    /// Whether the connection may be used now. Where the policy is unchanged this is four loads and, for an
     /// entry that expires, a look at the clock; where it has changed the chain is verified again, whole.
     ///
     /// # Errors
@@ -79,7 +85,8 @@ impl Gate {
             outer.check()?;
         }
         let deadline = self.deadline.load(Ordering::Acquire);
-        let fresh = self.generation.load(Ordering::Acquire) == self.verifier.pins().generation();
+        let reached = (self.generation.load(Ordering::Acquire), self.crls.load(Ordering::Acquire));
+        let fresh = reached == self.verifier.generations();
         if fresh && (deadline == i64::MAX || self.now().is_some_and(|now| now < deadline)) {
             return Ok(());
         }
@@ -107,10 +114,16 @@ impl Gate {
         Arc::clone(&self.verified.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts the outcomes: who has shown one need not show it again until there is another.
+    /// The permission that this one depends on.
     #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
+    pub fn outer(&self) -> Option<&Arc<Self>> {
+        self.outer.get()
+    }
+
+    /// Whether the outcome has yet to be told; true once for each.
+    pub fn announce(&self) -> bool {
+        let revision = self.revision.load(Ordering::Acquire);
+        self.announced.swap(revision, Ordering::Relaxed) != revision
     }
 
     /// Checks again and, if the connection is refused, ends it even where nobody is using it.
@@ -137,6 +150,7 @@ impl Gate {
         *current = Arc::clone(&verified);
         self.revision.fetch_add(1, Ordering::Release);
         // Last, so that who sees the new generation sees the new outcome.
+        self.crls.store(verified.crls, Ordering::Release);
         self.generation.store(verified.generation, Ordering::Release);
         Ok(())
     }

@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::pinning::{PinSet, Policy};
 
-use super::config::{TlsConfig, TlsOptions};
+use super::config::{TlsConfig, TlsOptions, crls};
 use super::connect::{Negotiated, TlsOrigin, Unproved};
 use super::path::Trust;
 use super::stream::PinnedStream;
@@ -339,6 +339,34 @@ async fn no_session_outlives_its_policy() {
         assert!(!new.negotiated.resumed);
         old.exchange().await;
         assert!(version.version != TLS13.version || !world.connect().await.negotiated.resumed);
+    }
+}
+
+#[tokio::test]
+async fn replaced_revocation_lists_end_connections_and_sessions() {
+    for (_, version) in VERSIONS {
+        let world = World::new(version);
+        let [root, middle, leaf] = &world.nodes;
+        let lists =
+            |revoked: &[&Node]| crls(&[root.crl(&[], TO), middle.crl(revoked, TO)]).unwrap();
+        let live = &world.config.rules().crls;
+        let both = world.connect_both().await;
+        live.replace(lists(&[leaf]));
+        for connected in both {
+            connected.assert_dead("CERT_REVOKED").await;
+        }
+        world.refused(&world.origin, "CERT_REVOKED", false).await;
+
+        live.replace(lists(&[]));
+        let [mut full, mut resumed] = world.connect_both().await;
+        live.replace(lists(&[middle]));
+        full.exchange().await;
+        resumed.exchange().await;
+        assert!(!world.connect().await.negotiated.resumed);
+
+        live.replace(Vec::new());
+        world.connect_both().await;
+        full.exchange().await;
     }
 }
 

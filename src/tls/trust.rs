@@ -77,6 +77,11 @@ impl TrustStore {
         &self.anchors
     }
 
+    /// The certificates of the anchors.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.certificates.iter().map(|certificate| &certificate.der)
+    }
+
     /// The certificate behind an anchor that [`Self::anchors`] handed out. Found by its place, since a store
     /// may hold two certificates of one name and key, as after a renewal.
     #[must_use]

@@ -21,10 +21,11 @@ pub struct Step {
     pub subject: Vec<u8>,
 }
 
-/// What was proved about a server, and under which generation of the policy.
+/// What was proved about a server, and under which generation of the policy and of the revocation lists.
 #[derive(Debug)]
 pub struct Verified {
     pub generation: u64,
+    pub crls: u64,
     /// The certificates as the server sent them, leaf first.
     pub presented: Vec<CertificateDer<'static>>,
     /// The path that was verified, leaf first. In pin-only trust it is the leaf alone.
@@ -77,6 +78,7 @@ impl Verified {
     pub fn new(generation: u64, presented: &[CertificateDer<'_>], path: Vec<Step>) -> Self {
         Self {
             generation,
+            crls: 0,
             presented: presented.iter().map(|der| der.clone().into_owned()).collect(),
             path,
             matched: None,
@@ -164,6 +166,7 @@ impl Step {
                 spki_pin,
                 fingerprint256: Some(info.fingerprint256),
                 valid: Some((info.not_before, info.not_after)),
+                der: self.der.clone(),
             },
             _ => PathCertificateInfo {
                 subject: name_text(&self.subject),
@@ -171,6 +174,7 @@ impl Step {
                 spki_pin,
                 fingerprint256: None,
                 valid: None,
+                der: self.der.clone(),
             },
         }
     }
@@ -186,4 +190,5 @@ pub struct PathCertificateInfo {
     pub fingerprint256: Option<String>,
     /// notBefore and notAfter, Unix seconds.
     pub valid: Option<(i64, i64)>,
+    pub der: Option<CertificateDer<'static>>,
 }

@@ -45,6 +45,11 @@ impl IdentityVerifier {
         &self.pins
     }
 
+    /// What every outcome depends on: the generation of the policy, and that of the revocation lists.
+    pub fn generations(&self) -> (u64, u64) {
+        (self.pins.generation(), self.rules.crls.generation())
+    }
+
     /// Verifies a chain under the policy in force now, whatever is known of it.
     pub fn verify(
         &self,
@@ -73,17 +78,21 @@ impl IdentityVerifier {
         presented: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Arc<Verified>, Failure> {
-        let generation = self.pins.generation();
+        let generations = self.generations();
         let known = {
             let proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
             proved
                 .iter()
-                .find(|known| known.generation == generation && known.presented == presented)
+                .find(|known| {
+                    (known.generation, known.crls) == generations && known.presented == presented
+                })
                 .cloned()
         };
         match known {
             // A CRL may have run out since, and only a verification asks.
-            Some(known) if known.holds_at(seconds(now)) && self.rules.crls.is_empty() => Ok(known),
+            Some(known) if known.holds_at(seconds(now)) && self.rules.crls.current().is_empty() => {
+                Ok(known)
+            }
             _ => self.verify(presented, now),
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Listing {
     pub entries: Vec<Entry>,
     /// What holds for other hosts; `None` where the text does not speak of them.
     pub unlisted: Option<Unlisted>,
+    /// When everything in it ends, and every host is refused.
+    pub expires: Option<i64>,
     /// What the entries do not say, and the text did.
     pub losses: Vec<Loss>,
 }

@@ -38,6 +38,7 @@ use super::error::Invalid;
 use super::pattern::{Kind, Pattern};
 use super::pin::Role;
 use super::policy::{Policy, Unlisted};
+use super::time;
 
 /// A format that policies are read from and written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,12 +127,13 @@ pub fn convert(text: &str, request: &Request<'_>) -> Result<Conversion, Invalid>
         source.entries = vec![select(&source, host.as_ref(), to)?];
     }
     let fitted = fit::fit(&source.entries, to)?;
-    let text = if fitted.is_empty() { None } else { Some(to.write(&fitted, source.unlisted)?) };
+    let text = if fitted.is_empty() { None } else { Some(to.write(&fitted, &source)?) };
     let target = match &text {
         Some(text) => to.read(text, fitted.first().and_then(|entry| entry.pattern.as_ref()))?,
         None => Listing::default(),
     };
     let mut losses = source.losses.clone();
+    losses.extend(source.expires.filter(|_| to != Format::Policy).map(|expires| ends(expires, to)));
     losses.extend(compare::losses(&source, &target, to)?);
     losses.extend(fitted.iter().filter_map(|entry| fit::unusable(entry, to)));
     losses.sort_by_key(|loss| !loss.looser);
@@ -152,9 +154,9 @@ impl Format {
         }
     }
 
-    fn write(self, entries: &[Entry], unlisted: Option<Unlisted>) -> Result<String, Invalid> {
+    fn write(self, entries: &[Entry], source: &Listing) -> Result<String, Invalid> {
         match self {
-            Self::Policy => write_policy(entries, unlisted.unwrap_or_default()),
+            Self::Policy => write_policy(entries, source),
             Self::OkHttp => Ok(okhttp::write(entries, "val certificatePinner = ", "\n")),
             Self::OkHttpJava => {
                 Ok(okhttp::write(entries, "CertificatePinner certificatePinner = new ", ";\n"))
@@ -249,22 +251,41 @@ fn read_policy(text: &str, host: Option<&Pattern>) -> Result<Listing, Invalid> {
         entry.pattern = Some(host.cloned().ok_or_else(|| missing_host("a bare list of pins"))?);
         return Ok(Listing { entries, ..Listing::default() });
     }
-    Ok(Listing { entries, unlisted: Some(policy.unlisted), losses: Vec::new() })
+    let expires = policy.expires();
+    Ok(Listing { entries, unlisted: Some(policy.unlisted), expires, losses: Vec::new() })
 }
 
 /// The canonical policy, its keys in the order in which one reads them.
-fn write_policy(entries: &[Entry], unlisted: Unlisted) -> Result<String, Invalid> {
+fn write_policy(entries: &[Entry], source: &Listing) -> Result<String, Invalid> {
     #[derive(Serialize)]
     struct Ordered<'a> {
         version: &'a Value,
         unlisted: &'a Value,
+        #[serde(skip_serializing_if = "Value::is_null")]
+        expires: &'a Value,
         hosts: &'a Value,
     }
-    let json = Policy::of(entries.to_vec(), unlisted)?.to_json();
+    let mut policy = Policy::of(entries.to_vec(), source.unlisted.unwrap_or_default())?;
+    policy.expires = source.expires;
+    let json = policy.to_json();
     let of = |key| json.get(key).unwrap_or(&Value::Null);
-    let ordered = Ordered { version: of("version"), unlisted: of("unlisted"), hosts: of("hosts") };
+    let ordered = Ordered {
+        version: of("version"),
+        unlisted: of("unlisted"),
+        expires: of("expires"),
+        hosts: of("hosts"),
+    };
     let text = serde_json::to_string_pretty(&ordered);
     text.map(|text| text + "\n").map_err(|error| Invalid::new(error.to_string(), "report this"))
+}
+
+/// No other format refuses every host from some time on.
+fn ends(expires: i64, to: Format) -> Loss {
+    let message = format!(
+        "{to} would go on after {}, when the policy as a whole expires and refuses every host",
+        time::format(expires)
+    );
+    Loss { looser: true, place: "expires".to_owned(), message }
 }
 
 /// The error for a source that does not say for which host it is.

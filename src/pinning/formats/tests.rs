@@ -559,3 +559,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_end_of_a_whole_policy_is_kept_or_told() {
+    let end = r#""expires": "2027-03-01T00:00:00Z""#;
+    let hosts = format!(r#""api.example.com": [{:?}, {:?}]"#, pin("a"), pin("b"));
+    let source = policy(&hosts).replacen('{', &format!("{{{end}, "), 1);
+    for (name, to) in FORMATS {
+        let conversion = convert(&source, &request(Some(Format::Policy), to, None));
+        let Ok(Conversion { text, losses, .. }) = conversion else { continue };
+        let told = losses.iter().any(|loss| loss.looser && loss.place == "expires");
+        assert_eq!(told, to != Format::Policy, "{name}");
+        let kept = text.is_some_and(|text| text.contains(end));
+        assert_eq!(kept, to == Format::Policy, "{name}");
+    }
+}
