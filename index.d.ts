@@ -187,7 +187,7 @@ interface PinSetEvents {
   report: [report: Report]
   /**
    * A source of the policy failed, or what it brought is no policy: the one before stays in force. Where nobody listens,
-   * a process warning says so, once for each message. Also on the channel `tls-pinning:load-error` of
+   * a process warning says so, once for each source and code until one is loaded. Also on the channel `tls-pinning:load-error` of
    * `node:diagnostics_channel`, as `{ source, error }`.
    */
   loadError: [error: LoadError]

@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const { describe, test } = require('node:test')
 const { setImmediate } = require('node:timers/promises')
-const { PinSet } = require('..')
+const { PinMismatchError, PinSet } = require('..')
 const { hostsOf, pinned } = require('./helpers/sources')
 
 const LIMIT = { timeout: 30_000 }
@@ -88,6 +88,24 @@ describe('a loader', LIMIT, () => {
     assert.match(errors[1].message, /^the loader: no code$/)
     assert.equal(errors[1].cause.message, 'no code')
     assert.equal(hostsOf(pins), 'one.example')
+
+    // What an error of this package knows is kept.
+    const mismatch = new PinMismatchError({
+      code: 'ERR_TLS_PIN_MISMATCH',
+      message: 'no',
+      expected: ['x'],
+      host: 'vault.example'
+    })
+    const frozen = Object.freeze(new Error('frozen'))
+    loads.at(-1)?.reject(mismatch)
+    await settled()
+    assert.equal(errors.at(-1), mismatch)
+    assert.deepEqual([mismatch.expected, mismatch.host, errors.at(-1).source], [['x'], 'vault.example', 'the loader'])
+    await pass(300_000)
+    loads.at(-1)?.reject(frozen)
+    await settled()
+    assert.deepEqual([errors.at(-1).message, errors.at(-1).cause], ['the loader: frozen', frozen])
+    await pass(300_000)
 
     // A success ends it.
     loads.at(-1)?.resolve(pinned('two.example'))

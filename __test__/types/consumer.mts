@@ -40,6 +40,25 @@ const policy: Policy = {
   }
 }
 
+export async function sources(): Promise<PinSet[]> {
+  using file = PinSet.fromFile(new URL('file:///policy.json'), { watch: { debounce: 10, interval: 0 } })
+  file.on('loadError', ({ code, source, message }) => [code, source, message].map(text => text.trim()))
+  const loaded = await PinSet.fromLoader(async ({ signal }) => (signal.aborted ? '{}' : policy), { interval: 1000 })
+  const signed = await PinSet.fromSigned({
+    source: async ({ signal }) => (signal.aborted ? '' : new Uint8Array()),
+    publicKeys: ['MCow…', createPublicKey('')],
+    cacheFile: '/var/lib/app/policy.json',
+    clock: () => new Date(),
+    jitter: 0.5
+  })
+  // @ts-expect-error No keys.
+  await PinSet.fromSigned({ source: 'policy.json' })
+  // @ts-expect-error A misspelled option.
+  PinSet.fromEnv('TLS_PINS', { wacth: true })
+  signed.close()
+  return [PinSet.fromEnv('TLS_PINS', { watch: true }), loaded, signed]
+}
+
 export async function use(): Promise<PinnedResponse> {
   const pins = new PinSet(policy)
   pins.on('report', report => report.path[0]?.spkiPin.toUpperCase())

@@ -2,7 +2,7 @@
 // What keeps a pin set up to date: putting what was loaded into force, telling of what could not be, and ending it.
 
 const { channel } = require('node:diagnostics_channel')
-const { PinInvalidError, TlsPinningError } = require('../errors.js')
+const { fromFailure, PinInvalidError } = require('../errors.js')
 const { PinSet, PolicyText, handleOf } = require('../policy.js')
 
 /** @typedef {InstanceType<typeof PinSet>} Pins */
@@ -13,6 +13,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** What ends when a pin set is closed. @type {WeakMap<object, (() => void)[]>} */
 const stops = new WeakMap()
+/** Errors that name their source. */
+const told = new WeakSet()
 /** What has been warned of since the last success. @type {WeakMap<object, Set<string>>} */
 const warnings = new WeakMap()
 
@@ -57,23 +59,34 @@ function putIntoForce(pins, next) {
 }
 
 /**
- * An error as users see it: with a code, and the source in its message.
+ * An error as users see it: with a code and its source, which stands in the message of what is wrong with a policy.
  * @param {any} error
  * @param {string} source
  * @returns {LoadError}
  */
 function loadError(error, source) {
-  if (typeof error?.source === 'string') return error
-  const isOurs = error instanceof TlsPinningError
-  if (error instanceof Error && typeof (/** @type {any} */ (error).code) === 'string' && !isOurs) {
-    return Object.assign(/** @type {any} */ (error), { source })
+  if (told.has(error)) return error
+  const made = withSource(error, source)
+  told.add(made)
+  return made
+}
+
+/**
+ * @param {any} error
+ * @param {string} source
+ * @returns {any}
+ */
+function withSource(error, source) {
+  const isOfPolicy = error instanceof PinInvalidError || /^ERR_TLS_PIN_POLICY_/.test(error?.code)
+  if (error instanceof Error && Object.isExtensible(error) && !isOfPolicy) {
+    if (typeof (/** @type {any} */ (error).code) === 'string') return Object.assign(error, { source })
   }
-  const { code = 'ERR_OPERATION_FAILED', message = String(error), phase = 'policy', place } = error ?? {}
-  const told = message.includes(source) ? message : message.replace(/^(ERR_\w+: )?/, `$1${source}: `)
-  const failure = { code: String(code), message: told, phase, place }
-  const Class = isOurs ? /** @type {any} */ (error.constructor) : TlsPinningError
-  const made = new Class({ ...failure, message: told.replace(/^ERR_\w+: /, '') })
-  Object.defineProperty(made, 'cause', { value: isOurs ? error.cause : error, configurable: true, writable: true })
+  const { message = String(error), place } = error ?? {}
+  const plain = message.replace(/^ERR_\w+: /, '')
+  const code = isOfPolicy ? error.code : 'ERR_OPERATION_FAILED'
+  const named = plain.includes(source) ? plain : `${source}: ${plain}`
+  const made = fromFailure({ code, message: named, phase: 'policy', place })
+  if (!isOfPolicy) Object.defineProperty(made, 'cause', { value: error, configurable: true, writable: true })
   return Object.assign(made, { source })
 }
 
@@ -92,15 +105,16 @@ function tell(pins, error) {
 }
 
 /**
- * Once for each message, until a policy has been loaded.
+ * Once for each kind of failure of a source, until a policy has been loaded.
  * @param {Pins} pins
  * @param {LoadError} error
  */
-function warn(pins, { code, message }) {
+function warn(pins, { code, source, message }) {
   const warned = warnings.get(pins) ?? new Set()
   warnings.set(pins, warned)
-  if (warned.has(message)) return
-  warned.add(message)
+  const kind = `${code} ${source}`
+  if (warned.has(kind)) return
+  warned.add(kind)
   const detail = message.includes(code) ? message : `${code}: ${message}`
   process.emitWarning(`a source of the pin policy has failed: ${detail}`, {
     type: 'TlsPinningWarning',

@@ -38,7 +38,7 @@ function watch(file, { debounce, interval }, onEvent) {
     const next = new Map()
     for (const [folder, names] of closed ? [] : waypoints(file)) {
       const key = `${folder}\0${numberOf(folder)}`
-      const watcher = watchers.get(key) ?? open(folder, names, onChange)
+      const watcher = watchers.get(key) ?? open(folder, names, onChange, () => watchers.delete(key))
       if (watcher) next.set(key, watcher)
     }
     for (const [key, watcher] of watchers) if (!next.has(key)) watcher.close()
@@ -112,14 +112,19 @@ function numberOf(folder) {
  * @param {string} folder
  * @param {Set<string>} names
  * @param {() => void} onChange
+ * @param {() => void} onEnd It watches no more.
  */
-function open(folder, names, onChange) {
+function open(folder, names, onChange, onEnd) {
   try {
     const watcher = fs.watch(folder, { persistent: false }, (_, name) => {
       // The folder's own name stands for itself: it was removed or moved away.
       if (name === null || names.has(name) || name === path.basename(folder)) onChange()
     })
-    return watcher.on('error', onChange)
+    return watcher.on('error', () => {
+      onEnd()
+      watcher.close()
+      onChange()
+    })
   } catch {
     return undefined // no such folder, no right to read it, no more watches: the slow look remains
   }

@@ -158,6 +158,7 @@ mod tests {
     use crate::pinning::{Host, Policy};
     use crate::tls::config::crls;
     use crate::tls::path::Trust;
+    use crate::tls::revocation::Crls;
     use crate::tls::test_pki::*;
 
     const HOST: &str = "api.example";
@@ -178,7 +179,7 @@ mod tests {
             let crl = [root.crl(&[], TO), middle.crl(&[], NOW + 10)];
             let rules = PathVerifier {
                 trust: Trust::Ca(store(&[&root])),
-                crls: if with_crl { crls(&crl).unwrap() } else { Vec::new() },
+                crls: Crls::new(if with_crl { crls(&crl).unwrap() } else { Vec::new() }),
                 algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
                 max_intermediates: None,
             };
