@@ -411,6 +411,16 @@ describe('a collector that fails', BOUNDED, () => {
     })
   }
 
+  test('is not asked again with a header that is none', BOUNDED, async t => {
+    const { url, server } = await collect(t)
+    const pins = new PinSet({ localhost: OTHER })
+    const reporter = reporterFor(t, pins, { url, headers: { 'a b': 'c' } })
+    observe(pins)
+    const [{ reason, error }] = await once(reporter, 'drop')
+    assert.deepEqual([reason, error instanceof TypeError, reporter.stats().failed], ['failed', true, 1])
+    assert.equal(server.connections, 0)
+  })
+
   test('is given up after so many attempts', BOUNDED, async t => {
     const pins = new PinSet({ localhost: OTHER })
     // Nobody listens on the port of a server that is closed.
@@ -558,6 +568,7 @@ describe('what a reporter is not made with', () => {
     ['a prototype’s name as the format', null, { url, format: 'constructor' }, VALUE],
     ['no interval', null, { url, interval: 0 }, VALUE],
     ['half a report', null, { url, limit: 1.5 }, VALUE],
+    ['a time that no timer can wait', null, { url, timeout: 2 ** 31 }, VALUE],
     ['no queue', null, { url, queue: 0 }, VALUE],
     ['headers that are none', null, { url, headers: 'x' }, VALUE],
     ['a filter that is none', null, { url, filter: true }, VALUE],

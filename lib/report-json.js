@@ -143,4 +143,4 @@ function keyOf(decision, { reason, host, port, pattern, expected, chain }) {
   return JSON.stringify([decision, reason, host, port, pattern, expected, certificates])
 }
 
-module.exports = { keyOf, rfc7469, trustkit }
+module.exports = { FORMATS: { rfc7469, trustkit }, keyOf }

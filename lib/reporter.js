@@ -2,44 +2,24 @@
 // Posts what a policy refused, or let through although it did not match, to a collector.
 
 const { EventEmitter } = require('node:events')
-const { PinnedClient, kUnheld } = require('./client.js')
-const { argumentError, isPlain, own } = require('./errors.js')
+const { PinnedClient } = require('./client.js')
+const { argumentError } = require('./errors.js')
 const { PinSet } = require('./policy.js')
 const { hold, release } = require('./port.js')
-const { keyOf, rfc7469, trustkit } = require('./report-json.js')
+const { FORMATS, keyOf } = require('./report-json.js')
+const { post } = require('./report-post.js')
+const { MOST_DELAY, reporterOptions } = require('./reporter-options.js')
 const { kind } = require('./trust.js')
-const { parseUrl } = require('./url.js')
 
-const FORMATS = { rfc7469, trustkit }
-const DEFAULTS = {
-  url: '',
-  format: 'rfc7469',
-  interval: 3_600_000,
-  limit: 60,
-  queue: 100,
-  attempts: 8,
-  retryDelay: 1_000,
-  timeout: 10_000,
-  details: true,
-  app: {},
-  headers: {},
-  filter: () => true,
-  client: {}
-}
 /** Reports that were sent, so that the same need not be sent again: the oldest are forgotten. */
 const REMEMBERED = 1_000
-const MOST_DELAY = 2 ** 31 - 1
+/** Bytes of an answer that are read. */
+const MOST_ANSWER = 65_536
 /** Milliseconds that a collector may have this program wait. */
 const MOST_PATIENCE = 86_400_000
 /** A policy has to name a host; this is one that there never is (RFC 6761). */
 const NOBODY = ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']
 const ANY_TRUSTED = { unlisted: 'allow', hosts: { 'nobody.invalid': NOBODY } }
-/** Answers that another attempt may change. */
-const TRANSIENT = [408, 425, 429, 500, 502, 503, 504]
-const BUSY = [429, 503]
-/** Bytes of an answer that are read. */
-const MOST_ANSWER = 65_536
-
 /** @typedef {import('./report-json.js').Observed} Observed */
 /** @typedef {Observed & { key: string, attempts: number }} Waiting */
 
@@ -62,7 +42,8 @@ class Reporter extends EventEmitter {
   #sending
   /** @type {NodeJS.Timeout | undefined} */
   #timer
-  #closed = false
+  /** @type {Promise<void> | undefined} */
+  #closing
   #stats = { sent: 0, failed: 0, dropped: 0, repeated: 0 }
   /** Since the last report that arrived. */
   #lost = 0
@@ -103,9 +84,12 @@ class Reporter extends EventEmitter {
   }
 
   /** Sends what is waiting, once, and ends. */
-  async close() {
-    if (this.#closed) return
-    this.#closed = true
+  close() {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close() {
     this.#pins.off('report', this.#onReport).off('refused', this.#onRefused)
     await this.flush()
     clearTimeout(this.#timer)
@@ -144,7 +128,7 @@ class Reporter extends EventEmitter {
   /** Sets the timer for what is due next. */
   #schedule() {
     clearTimeout(this.#timer)
-    if (this.#sending || this.#waiting.size === 0 || this.#closed) return
+    if (this.#sending || this.#waiting.size === 0 || this.#closing) return
     const now = Date.now()
     const next = Math.min(...[...this.#waiting.keys()].map(key => this.#dueAt(key)))
     const at = Math.max(next, this.#notBefore, this.#retryAfter, this.#mayNotBefore(now), now)
@@ -194,8 +178,10 @@ class Reporter extends EventEmitter {
       this.#waiting.delete(waiting.key)
       this.#window.count++
       waiting.attempts++
-      const outcome = await this.#post(waiting)
+      const lost = this.#lost
+      const outcome = await post(this.#client, this.#options, this.#json(waiting))
       if (outcome === undefined) {
+        this.#lost -= lost
         this.#remember(waiting.key)
         this.#failures = 0
         this.#notBefore = 0
@@ -215,36 +201,10 @@ class Reporter extends EventEmitter {
   }
 
   /** @param {Waiting} waiting */
-  async #post(waiting) {
-    const { url, format, app, details, headers, timeout } = this.#options
-    const lost = this.#lost
-    try {
-      const json = FORMATS[/** @type {keyof typeof FORMATS} */ (format)](waiting, lost, app)
-      const { 'tls-pinning': _, ...bare } = json
-      const response = await this.#client.request(
-        url,
-        /** @type {any} */ ({
-          method: 'POST',
-          headers: { ...headers, 'content-type': 'application/json; charset=utf-8' },
-          body: JSON.stringify(details ? json : bare),
-          redirect: 'manual',
-          signal: timeout === 0 ? undefined : AbortSignal.timeout(timeout),
-          [kUnheld]: true
-        })
-      )
-      // To its end, for the sake of the connection; what it says is of no interest.
-      await response.bytes().catch(() => {})
-      const { status } = response
-      if (status >= 200 && status < 300) {
-        this.#lost -= lost
-        return undefined
-      }
-      const error = Object.assign(new Error(`the collector answered ${status}`), { code: 'ERR_REPORT_REFUSED', status })
-      const after = retryAfter(response.headers.get('retry-after'))
-      return { error, transient: TRANSIENT.includes(status), isDown: BUSY.includes(status), after }
-    } catch (error) {
-      return { error: /** @type {Error} */ (error), transient: true, isDown: true, after: undefined }
-    }
+  #json(waiting) {
+    const { format, app, details } = this.#options
+    const { 'tls-pinning': more, ...report } = FORMATS[format](waiting, this.#lost, app)
+    return JSON.stringify(details ? { ...report, 'tls-pinning': more } : report)
   }
 
   /**
@@ -318,17 +278,6 @@ function wanted(filter, report) {
 }
 
 /**
- * RFC 9110, 10.2.3, in milliseconds from now.
- * @param {string | null} value
- */
-function retryAfter(value) {
-  if (value === null) return undefined
-  if (/^\d+$/.test(value)) return Number(value) * 1_000
-  const date = Date.parse(value)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
-}
-
-/**
  * @param {unknown} source A pin set, or what has one: a client, an agent.
  * @param {Record<string, any>} options
  */
@@ -337,47 +286,7 @@ function createReporter(source, options) {
   if (!(pins instanceof PinSet)) {
     throw argumentError('ERR_INVALID_ARG_TYPE', `pins must be a PinSet or what has one as pins, not ${kind(source)}`)
   }
-  if (typeof options !== 'object' || options === null || !isPlain(options)) {
-    throw argumentError('ERR_INVALID_ARG_TYPE', `options must be a plain object, not ${kind(options)}`)
-  }
-  return new Reporter(pins, checked(options))
+  return new Reporter(pins, reporterOptions(options))
 }
 
-/** @param {Record<string, any>} options */
-function checked(options) {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(DEFAULTS, name)) throw wrong(`unknown option ${name}`)
-  }
-  const all = own(DEFAULTS)
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value
-  if (all.url === '') throw wrong('url must be given: where to post the reports')
-  all.url = parseUrl(all.url).href
-  if (!Object.hasOwn(FORMATS, all.format)) {
-    throw wrong(`format must be 'rfc7469' or 'trustkit', not ${String(all.format)}`)
-  }
-  for (const [name, least] of [
-    ['interval', 1],
-    ['limit', 1],
-    ['queue', 1],
-    ['attempts', 1],
-    ['retryDelay', 1],
-    ['timeout', 0]
-  ]) {
-    if (Number.isInteger(all[name]) && all[name] >= least) continue
-    throw wrong(`${name} must be an integer, ${least} or more, not ${String(all[name])}`)
-  }
-  for (const name of ['app', 'headers', 'client']) {
-    if (typeof all[name] === 'object' && all[name] !== null && isPlain(all[name])) continue
-    throw wrong(`${name} must be a plain object, not ${kind(all[name])}`)
-  }
-  if (typeof all.filter !== 'function') throw wrong(`filter must be a function, not ${kind(all.filter)}`)
-  if (typeof all.details !== 'boolean') throw wrong(`details must be true or false, not ${kind(all.details)}`)
-  return /** @type {any} */ (all)
-}
-
-/** @param {string} message */
-function wrong(message) {
-  return argumentError('ERR_INVALID_ARG_VALUE', message)
-}
-
-module.exports = { Reporter, createReporter }
+module.exports = { createReporter }
