@@ -5,7 +5,7 @@
 //! - [`client`], [`exchange`]: a client's options, one request under way
 //! - [`proxy`]: the way through a proxy; [`lookup`]: names that JavaScript looks up
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
-//! - [`identity`]: the decision about a connection of Node's own TLS
+//! - [`identity`]: the decision about a connection of Node's own TLS; [`mitm`]: a man in the middle to rehearse with
 //! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
 
 pub mod client;
@@ -14,6 +14,7 @@ pub mod failure;
 pub mod identity;
 pub mod inspect;
 pub mod lookup;
+pub mod mitm;
 pub mod pins;
 pub mod port;
 pub mod proxy;
