@@ -44,6 +44,18 @@ impl<'a, S> Side<'a, S> {
     pub fn server(stream: S, ended: &'a Ended) -> Self {
         Self { stream, ended, client: None }
     }
+
+    fn note(&self) {
+        self.ended.note(if self.client.is_some() { CLIENT } else { SERVER });
+    }
+
+    /// A side that cannot be written to any more has ended too, and this may be the first that is seen of it.
+    fn written<T>(&self, result: io::Result<T>) -> Poll<io::Result<T>> {
+        if result.is_err() {
+            self.note();
+        }
+        Poll::Ready(result)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Side<'_, S> {
@@ -58,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Side<'_, S> {
         match (&result, self.client) {
             (Ok(()), Some(record)) if !read.is_empty() => record.note().leak(read),
             (Ok(()), None) if !read.is_empty() => {}
-            (_, client) => self.ended.note(if client.is_some() { CLIENT } else { SERVER }),
+            _ => self.note(),
         }
         if let (Err(error), Some(record)) = (&result, self.client) {
             record.note().reason = super::intercept::alert(error);
@@ -73,11 +85,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Side<'_, S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        self.written(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        self.written(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,89 @@
+'use strict'
+// Who makes a connection, by the stack: the package, or the module of Node, that the program called, and where.
+
+const path = require('node:path')
+const { fileURLToPath } = require('node:url')
+
+const FRAMES = 100
+/** A function that all of a program connects by says little without who has called it. */
+const PLACES = 2
+/** This package, which in a clone is in no `node_modules`. */
+const OWN = path.join(__dirname, '..', '..')
+const INSIDE = ['bin', 'lib'].map(name => path.join(OWN, name) + path.sep)
+
+/** @typedef {{ client: string, place: string | null }} Caller */
+
+/**
+ * Nearest to the program: axios rather than the package that connects for it. Where the program is not on the stack any
+ * more, `before` knows where it was.
+ * @param {string} folder Places are told from here.
+ * @param {Caller} [before]
+ * @returns {Caller | undefined}
+ */
+function callerOf(folder, before) {
+  let library
+  let module
+  const places = []
+  for (const { file, line } of frames()) {
+    const name = packageOf(file)
+    if (name === undefined && !file.startsWith('node:')) {
+      places.push(`${path.relative(folder, file)}:${line}`)
+      if (places.length === PLACES) break
+    } else if (places.length === 0) {
+      library = name ?? library
+      module = moduleOf(file) ?? module
+    }
+  }
+  if (places.length > 0) return { client: library ?? module ?? 'unknown', place: places.join(' ← ') }
+  // `fetch` is undici inside of Node.
+  if (before) return { ...before, client: library ?? before.client }
+  const client = library ?? module
+  return client === undefined ? undefined : { client, place: null }
+}
+
+/**
+ * From where it happens outwards. The program's own way of showing stacks is left alone.
+ * @returns {{ file: string, line: number | null }[]}
+ */
+function frames() {
+  const { stackTraceLimit, prepareStackTrace } = Error
+  /** @type {{ stack?: any }} */
+  const here = {}
+  try {
+    Error.stackTraceLimit = FRAMES
+    Error.prepareStackTrace = (_, sites) => sites
+    Error.captureStackTrace(here, frames)
+    return /** @type {NodeJS.CallSite[]} */ (here.stack)
+      .map(site => ({ file: fileOf(site.getFileName()), line: site.getLineNumber() }))
+      .filter(({ file }) => file !== '' && !file.startsWith(__dirname + path.sep))
+  } finally {
+    Object.assign(Error, { stackTraceLimit, prepareStackTrace })
+  }
+}
+
+/** @param {string | null | undefined} name */
+function fileOf(name) {
+  if (!name?.startsWith('file:')) return name ?? ''
+  try {
+    return fileURLToPath(name)
+  } catch {
+    return name
+  }
+}
+
+/** @param {string} file */
+function packageOf(file) {
+  if (INSIDE.some(folder => file.startsWith(folder))) return 'tls-pinning'
+  const parts = file.split(/[\\/]/)
+  const at = parts.lastIndexOf('node_modules')
+  if (at < 0 || at + 1 >= parts.length) return undefined
+  return parts[at + 1].startsWith('@') ? `${parts[at + 1]}/${parts[at + 2]}` : parts[at + 1]
+}
+
+/** The public module that a frame of Node's belongs to. @param {string} file */
+function moduleOf(file) {
+  if (file.startsWith('node:internal/deps/undici')) return 'fetch'
+  return /^node:(https?|http2|tls|net)$/.exec(file)?.[0]
+}
+
+module.exports = { callerOf }
