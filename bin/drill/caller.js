@@ -7,9 +7,10 @@ const { fileURLToPath } = require('node:url')
 const FRAMES = 100
 /** A function that all of a program connects by says little without who has called it. */
 const PLACES = 2
-/** This package, which in a clone is in no `node_modules`. */
+/** This package, wherever it is: the drill's own copy, which in a clone is in no `node_modules`, and the program's. */
 const OWN = path.join(__dirname, '..', '..')
 const INSIDE = ['bin', 'lib'].map(name => path.join(OWN, name) + path.sep)
+const INSTALLED = /[\\/]node_modules[\\/]tls-pinning[\\/](?!.*[\\/]node_modules[\\/])/
 
 /** @typedef {{ client: string, place: string | null }} Caller */
 
@@ -23,11 +24,13 @@ const INSIDE = ['bin', 'lib'].map(name => path.join(OWN, name) + path.sep)
 function callerOf(folder, before) {
   let library
   let module
+  /** @type {string[]} */
   const places = []
   for (const { file, line } of frames()) {
     const name = packageOf(file)
     if (name === undefined && !file.startsWith('node:')) {
-      places.push(`${path.relative(folder, file)}:${line}`)
+      const place = `${path.relative(folder, file)}:${line}`
+      if (place !== places.at(-1)) places.push(place)
       if (places.length === PLACES) break
     } else if (places.length === 0) {
       library = name ?? library
@@ -55,7 +58,7 @@ function frames() {
     Error.captureStackTrace(here, frames)
     return /** @type {NodeJS.CallSite[]} */ (here.stack)
       .map(site => ({ file: fileOf(site.getFileName()), line: site.getLineNumber() }))
-      .filter(({ file }) => file !== '' && !file.startsWith(__dirname + path.sep))
+      .filter(({ file }) => file !== '' && !INSTALLED.test(file) && !INSIDE.some(folder => file.startsWith(folder)))
   } finally {
     Object.assign(Error, { stackTraceLimit, prepareStackTrace })
   }
@@ -71,9 +74,8 @@ function fileOf(name) {
   }
 }
 
-/** @param {string} file */
+/** This package is none: what is told of is the client that it pins. @param {string} file */
 function packageOf(file) {
-  if (INSIDE.some(folder => file.startsWith(folder))) return 'tls-pinning'
   const parts = file.split(/[\\/]/)
   const at = parts.lastIndexOf('node_modules')
   if (at < 0 || at + 1 >= parts.length) return undefined
