@@ -142,10 +142,10 @@ describe('each way to a server', LIMIT, () => {
 
 describe('the report', LIMIT, () => {
   const STEPS = 'https,pinned agent,fetch,plain text'
-  const TEXT = `localhost:1111  node:https (drill-app.js:N)  INTERCEPTED  N bytes: GET /path?… HTTP/1.1
+  const TEXT = `localhost:1111  node:https (drill-app.js:N ← drill-app.js:N)  INTERCEPTED  N bytes: GET /path?… HTTP/1.1
 localhost:2222  fetch (drill-app.js:N ← drill-app.js:N)  INTERCEPTED  N bytes: GET /path?… HTTP/1.1
-localhost:1111  node:https (drill-app.js:N)  refused by pins  ERR_TLS_PIN_MISMATCH
-localhost:3333  node:net (drill-app.js:N)  no TLS
+localhost:1111  node:https (drill-app.js:N ← drill-app.js:N)  refused by pins  ERR_TLS_PIN_MISMATCH
+localhost:3333  node:net (drill-app.js:N ← drill-app.js:N)  no TLS
 
 2 of 3 gave what it sent to a man in the middle.
 `
@@ -223,6 +223,15 @@ describe('a program', LIMIT, () => {
       ]
     )
     assert.equal(status, 1)
+  })
+
+  it('that is over with a connection open has refused nothing', LIMIT, async () => {
+    const { connections, status } = await report('exit with it open')
+    assert.deepEqual(
+      connections.map((/** @type {any} */ { verdict, client }) => [verdict, client]),
+      [['undecided', 'node:tls']]
+    )
+    assert.equal(status, 3)
   })
 
   it('is attacked at the hosts that are named, and nowhere else', LIMIT, async () => {

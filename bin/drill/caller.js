@@ -5,23 +5,28 @@ const path = require('node:path')
 const { fileURLToPath } = require('node:url')
 
 const FRAMES = 100
-/** A function that all of a program connects by says little without who has called it. */
-const PLACES = 2
+/** Places that tell one connection of a program from another: all of it may connect by one function. */
+const PLACES = 10
+/** Those that are shown. */
+const SHOWN = 2
 /** This package, wherever it is: the drill's own copy, which in a clone is in no `node_modules`, and the program's. */
 const OWN = path.join(__dirname, '..', '..')
 const INSIDE = ['bin', 'lib'].map(name => path.join(OWN, name) + path.sep)
 const INSTALLED = /[\\/]node_modules[\\/]tls-pinning[\\/](?!.*[\\/]node_modules[\\/])/
 
-/** @typedef {{ client: string, place: string | null }} Caller */
+/** @typedef {{ client: string, place: string | null, stack: string }} Caller `place` is the beginning of `stack`. */
+
+/** @type {Caller} */
+const UNKNOWN = { client: 'unknown', place: null, stack: '' }
 
 /**
- * Nearest to the program: axios rather than the package that connects for it. Where the program is not on the stack any
- * more, `before` knows where it was.
+ * Nearest to the program: axios rather than the package that connects for it.
  * @param {string} folder Places are told from here.
- * @param {Caller} [before]
- * @returns {Caller | undefined}
+ * @param {Caller} [before] Whoever has set off what connects later.
+ * @returns {Caller}
  */
 function callerOf(folder, before) {
+  if (before) return before
   let library
   let module
   /** @type {string[]} */
@@ -37,11 +42,11 @@ function callerOf(folder, before) {
       module = moduleOf(file) ?? module
     }
   }
-  if (places.length > 0) return { client: library ?? module ?? 'unknown', place: places.join(' ← ') }
-  // `fetch` is undici inside of Node.
-  if (before) return { ...before, client: library ?? before.client }
-  const client = library ?? module
-  return client === undefined ? undefined : { client, place: null }
+  if (places.length > 0) {
+    const place = places.slice(0, SHOWN).join(' ← ')
+    return { client: library ?? module ?? UNKNOWN.client, place, stack: places.join(' ← ') }
+  }
+  return { ...UNKNOWN, client: library ?? module ?? UNKNOWN.client }
 }
 
 /**
@@ -85,7 +90,8 @@ function packageOf(file) {
 /** The public module that a frame of Node's belongs to. @param {string} file */
 function moduleOf(file) {
   if (file.startsWith('node:internal/deps/undici')) return 'fetch'
+  if (/^node:(_tls_wrap|internal\/tls\/wrap)$/.test(file)) return 'node:tls'
   return /^node:(https?|http2|tls|net)$/.exec(file)?.[0]
 }
 
-module.exports = { callerOf }
+module.exports = { UNKNOWN, callerOf }

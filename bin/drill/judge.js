@@ -30,7 +30,11 @@
  * @property {string | null} reason
  * @property {string | null} protocol
  * @property {{ bytes: number, first: string } | null} leaked
+ * @property {number} made Connections in the baseline.
+ * @property {number} attacked Those that the verdict is about.
  */
+
+/** @typedef {Pick<Finding, 'verdict' | 'reason' | 'protocol' | 'leaked'>} Judgement */
 
 /** In the order in which one counts more than another, of connections of one client to one server. */
 const GRAVITY = /** @type {Verdict[]} */ ([
@@ -63,12 +67,12 @@ function connectionsOf({ seen, notes }) {
   return seen.map(one => {
     const by = made.get(one.id ?? '')
     const asked = { host: by?.host ?? one.host, port: one.port }
-    const aim = { ...asked, client: by?.client ?? 'another program', place: by?.place ?? null }
+    const aim = { ...asked, client: by?.client ?? 'another program', place: by?.place ?? null, stack: by?.stack ?? '' }
     // Of a native client only the host tells its connections apart.
     const isNative = by?.type === 'client'
     const host = one.servername ?? asked.host
     const via = host === asked.host ? null : `${asked.host}:${asked.port}`
-    const key = [host, one.port, via, aim.client, aim.place].join(' ')
+    const key = [host, one.port, via, aim.client, aim.stack].join(' ')
     return { ...one, host, via, aim, isNative, key, hasStack: by !== undefined }
   })
 }
@@ -79,7 +83,7 @@ function connectionsOf({ seen, notes }) {
  * What one connection under attack proves; nothing where it was not attacked, or never got as far as TLS.
  * @param {Connection} connection
  * @param {Note[]} notes
- * @returns {Omit<Finding, 'host' | 'port' | 'via' | 'client' | 'place'> | undefined}
+ * @returns {Judgement | undefined}
  */
 function judge(connection, notes) {
   const { outcome, reason, protocol, bytes, first } = connection
@@ -109,12 +113,17 @@ function judge(connection, notes) {
  * @param {Note[]} notes
  * @returns {[Verdict, string | null]}
  */
-function refusal({ id, host, port, reason, isNative }, notes) {
-  const told = notes.find(note => note.type === 'error' && note.id === id)
+function refusal({ id, host, port, reason, isNative, hasStack }, notes) {
+  const ends = notes.filter(note => note.type === 'end' && note.id === id)
+  const told = ends.find(note => note.error)
   if (isNative) {
     const pins = notes.find(note => note.type === 'pins' && note.host === host && note.port === port)
     if (pins) return ['pins', pins.reason]
   }
+  // A process that is over leaves its connections; that is no refusal.
+  const knowsEnds = hasStack && !isNative
+  if (reason === null && !(knowsEnds && ends.length > 0))
+    return ['undecided', 'the client was gone before it sent anything']
   const code = told?.code ?? /\bERR_TLS_PIN_\w+/.exec(told?.message ?? '')?.[0]
   if (/^ERR_TLS_PIN_(MISMATCH|UNLISTED|EXPIRED)$/.test(code ?? '')) return ['pins', code ?? null]
   if (UNTRUSTED.includes(code ?? '') || reason === 'unknown_ca') return ['untrusted', code ?? reason]
@@ -136,13 +145,16 @@ function findings(baseline, attacks, isMeant) {
   for (const connection of connectionsOf(baseline)) {
     if (connection.outcome !== 'relayed' || !isMeant(connection)) continue
     const nothing = { verdict: /** @type {Verdict} */ ('unreached'), reason: null, protocol: null, leaked: null }
-    if (!all.has(connection.key)) all.set(connection.key, { finding: describe(connection, nothing), connection })
+    const known = all.get(connection.key)?.finding ?? { ...describe(connection, nothing), made: 0, attacked: 0 }
+    known.made++
+    all.set(connection.key, { finding: known, connection })
   }
   for (const attack of attacks) {
     for (const [key, now] of worst(attack, isMeant)) {
       const known = all.get(key)
       if (!known || replaces(now.finding.verdict, known.finding.verdict)) {
-        all.set(key, { finding: now.finding, connection: known?.connection ?? now.connection })
+        const made = known?.finding.made ?? 0
+        all.set(key, { finding: { ...now.finding, made }, connection: known?.connection ?? now.connection })
       }
     }
   }
@@ -160,10 +172,11 @@ function worst(attack, isMeant) {
   for (const connection of connectionsOf(attack)) {
     const outcome = isMeant(connection) ? judge(connection, attack.notes) : undefined
     if (!outcome) continue
-    const { finding } = all.get(connection.key) ?? {}
-    if (finding?.leaked && outcome.leaked) finding.leaked.bytes += outcome.leaked.bytes
-    if (finding && GRAVITY.indexOf(finding.verdict) <= GRAVITY.indexOf(outcome.verdict)) continue
-    all.set(connection.key, { finding: describe(connection, outcome), connection })
+    const known = all.get(connection.key)?.finding
+    const attacked = (known?.attacked ?? 0) + 1
+    if (known?.leaked && outcome.leaked) known.leaked.bytes += outcome.leaked.bytes
+    if (known && GRAVITY.indexOf(known.verdict) <= GRAVITY.indexOf(outcome.verdict)) known.attacked = attacked
+    else all.set(connection.key, { finding: { ...describe(connection, outcome), made: 0, attacked }, connection })
   }
   return all
 }
@@ -180,8 +193,7 @@ function replaces(later, known) {
 
 /**
  * @param {Connection} connection
- * @param {Omit<Finding, 'host' | 'port' | 'via' | 'client' | 'place'>} outcome
- * @returns {Finding}
+ * @param {Judgement} outcome
  */
 function describe({ host, port, via, aim: { client, place } }, outcome) {
   return { host, port, via, client, place, ...outcome }

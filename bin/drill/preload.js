@@ -14,7 +14,7 @@ const fs = require('node:fs')
 const { syncBuiltinESMExports } = require('node:module')
 const net = require('node:net')
 const threads = require('node:worker_threads')
-const { callerOf } = require('./caller.js')
+const { UNKNOWN, callerOf } = require('./caller.js')
 
 const VARIABLE = 'TLS_PINNING_DRILL'
 const file = /** @type {string} */ (process.env[VARIABLE])
@@ -28,14 +28,13 @@ const file = /** @type {string} */ (process.env[VARIABLE])
  * @property {Record<string, string>} environment What every process of the program is to find in its environment.
  * @property {string[]} foreign The variables of it that are for programs other than Node.
  */
-/** @typedef {{ host: string, port: number, client: string, place: string | null }} Aim */
+/** @typedef {{ host: string, port: number, client: string, stack: string }} Aim */
 /** @type {Settings} */
 const settings = JSON.parse(fs.readFileSync(file, 'utf8'))
 
-const UNKNOWN = { client: 'unknown', place: null }
 /** The number of each connection. @type {WeakMap<object, string>} */
 const numbers = new WeakMap()
-/** Who has called `fetch`, which connects later. @type {AsyncLocalStorage<{ client: string, place: string | null }>} */
+/** Who has called `fetch`, which connects later. @type {AsyncLocalStorage<import('./caller.js').Caller>} */
 const callers = new AsyncLocalStorage()
 const { connect, _destroy: destroy } = /** @type {any} */ (net.Socket.prototype)
 let last = 0
@@ -170,10 +169,10 @@ function leadNativeClients() {
   /** @param {Record<string, any>} options */
   const route = ({ lookup }) => {
     // One client for many servers: who is connected to is known to the man in the middle alone, and so he aims by host.
-    const caller = { ...(callerOf(settings.folder) ?? UNKNOWN), client: 'tls-pinning' }
+    const caller = { ...callerOf(settings.folder), client: 'tls-pinning' }
     const id = number()
     note({ type: 'client', id, ...caller })
-    const isAim = settings.only?.some(({ client, place }) => client === caller.client && place === caller.place) ?? true
+    const isAim = settings.only?.some(({ client, stack }) => client === caller.client && stack === caller.stack) ?? true
     return `${lookup ? 'socks5' : 'socks5h'}://${id}:${isAim ? 'aim' : 'untouched'}@127.0.0.1:${settings.port}`
   }
   Object.assign(globalThis, { [Symbol.for('tls-pinning.route')]: route })
@@ -183,17 +182,17 @@ function leadNativeClients() {
   })
 }
 
-/** Of a TLS socket it is the one below that is known here. */
+/** A program that is over ends nothing itself. Of a TLS socket it is the one below that is known here. */
 function noteEnds() {
   net.Socket.prototype._destroy = /** @type {any} */ (
     /** @this {any} @param {any} error @param {any} done */
     function (error, done) {
-      const id = error && numberOf(this)
+      const id = numberOf(this)
       if (id) {
-        const { code, message } = error
+        const { code, message } = error ?? {}
         // What Node says of a server whose certificate has not passed its own checks or that of `checkServerIdentity`.
-        const verified = this.authorized === false && this.authorizationError === (code || message)
-        note({ type: 'error', id, code: text(code), message: text(message), checked: Boolean(verified) })
+        const checked = Boolean(error) && this.authorized === false && this.authorizationError === (code || message)
+        note({ type: 'end', id, error: Boolean(error), code: text(code), message: text(message), checked })
       }
       return destroy.call(this, error, done)
     }
@@ -213,8 +212,9 @@ function noteCallersOfFetch() {
   const { fetch: nodes } = globalThis
   if (typeof nodes !== 'function') return
   globalThis.fetch = function fetch(...args) {
-    const { client, place } = callerOf(settings.folder) ?? UNKNOWN
-    return callers.run({ client: client === UNKNOWN.client ? 'fetch' : client, place }, () => nodes(...args))
+    const caller = callerOf(settings.folder)
+    const client = caller.client === UNKNOWN.client ? 'fetch' : caller.client
+    return callers.run({ ...caller, client }, () => nodes(...args))
   }
 }
 
@@ -271,11 +271,11 @@ function split(pair) {
  * @param {{ host: string, port: number }} target
  */
 function noted({ host, port }) {
-  const { client, place } = callerOf(settings.folder, callers.getStore()) ?? UNKNOWN
+  const { client, place, stack } = callerOf(settings.folder, callers.getStore())
   const id = number()
-  note({ type: 'connect', id, host, port, client, place })
+  note({ type: 'connect', id, host, port, client, place, stack })
   const isAim = (/** @type {Aim} */ aim) =>
-    aim.host === host && aim.port === port && aim.client === client && aim.place === place
+    aim.host === host && aim.port === port && aim.client === client && aim.stack === stack
   return { id, untouched: !(settings.only?.some(isAim) ?? true) }
 }
 

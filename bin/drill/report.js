@@ -38,9 +38,13 @@ function address({ host, port }) {
  * @param {Finding} finding
  * @returns {[host: string, by: string, verdict: string, detail: string]}
  */
-function cells({ via, client, place, verdict, reason, leaked, ...at }) {
+function cells({ via, client, place, verdict, reason, leaked, made, attacked, ...at }) {
   const host = address(at) + (via ? ` via ${via}` : '')
-  const detail = leaked ? `${leaked.bytes} ${leaked.bytes === 1 ? 'byte' : 'bytes'}: ${leaked.first}` : (reason ?? '')
+  // Of several by the same client and from the same place, an earlier failure may have stopped the later ones.
+  const some = attacked > 0 && attacked < made && !leaked ? ` (${attacked} of ${made} connections)` : ''
+  const detail = leaked
+    ? `${leaked.bytes} ${leaked.bytes === 1 ? 'byte' : 'bytes'}: ${leaked.first}`
+    : (reason ?? '') + some
   return [host, place ? `${client} (${place})` : client, VERDICTS[verdict].text, detail]
 }
 

@@ -16,8 +16,8 @@ const GRACE = 3_000
 const OUTPUT = 4_000
 
 /** @typedef {import('../../testing.js').MitmConnection} Seen What the man in the middle says of a connection. */
-/** @typedef {{ type: string, id: string, host: string, port: number, client: string, place: string | null, [name: string]: any }} Note */
-/** @typedef {{ host: string, port: number, client: string, place: string | null }} Aim */
+/** @typedef {{ type: string, id: string, host: string, port: number, client: string, place: string | null, stack: string, [name: string]: any }} Note */
+/** @typedef {{ host: string, port: number, client: string, place: string | null, stack: string }} Aim */
 /**
  * @typedef {object} Run
  * @property {Seen[]} seen
@@ -43,7 +43,11 @@ async function run(command, { intercept, only, hosts, timeout, onOutput = () => 
     const { environment, foreign } = environmentOf(mitm, path.join(folder, 'settings.json'))
     const settings = { port: mitm.port, log, folder: process.cwd(), only, environment, foreign }
     fs.writeFileSync(environment.TLS_PINNING_DRILL, JSON.stringify(settings), { mode: 0o600 })
-    const ended = await execute(command, { ...process.env, ...environment }, timeout, onOutput)
+    const ended = await execute(
+      command,
+      { ...process.env, ...environment },
+      { timeout, onOutput, beforeStop: () => mitm.close() }
+    )
     await mitm.close()
     const notes = fs.readFileSync(log, 'utf8').trimEnd().split('\n').filter(Boolean)
     return { ...ended, seen: mitm.connections, notes: notes.map(line => JSON.parse(line)) }
@@ -75,10 +79,9 @@ function environmentOf({ url, caFile }, settings) {
 /**
  * @param {string[]} command
  * @param {NodeJS.ProcessEnv} env
- * @param {number} timeout
- * @param {(text: string) => void} onOutput
+ * @param {{ timeout: number, onOutput: (text: string) => void, beforeStop: () => Promise<void> }} options
  */
-async function execute([program, ...args], env, timeout, onOutput) {
+async function execute([program, ...args], env, { timeout, onOutput, beforeStop }) {
   const isGroup = process.platform !== 'win32'
   // A group of its own, so that what it has started ends with it.
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: isGroup })
@@ -105,8 +108,10 @@ async function execute([program, ...args], env, timeout, onOutput) {
   let stopped = false
   /** @type {NodeJS.Timeout | undefined} */
   let last
-  const timer = setTimeout(() => {
+  const timer = setTimeout(async () => {
     stopped = true
+    // First: what is cut off because the program is stopped has not been refused.
+    await beforeStop()
     end('SIGTERM')
     last = setTimeout(end, GRACE, 'SIGKILL')
   }, timeout)
