@@ -13,6 +13,7 @@ const dns = require('node:dns')
 const fs = require('node:fs')
 const { syncBuiltinESMExports } = require('node:module')
 const net = require('node:net')
+const { checkServerIdentity: nodeCheck } = require('node:tls')
 const threads = require('node:worker_threads')
 const { UNKNOWN, callerOf } = require('./caller.js')
 
@@ -67,7 +68,7 @@ function leadSockets() {
  * @param {(() => void) | undefined} callback
  */
 function lead(socket, target, options, callback) {
-  const { id, untouched } = noted(target)
+  const { id, untouched } = noted(target, options)
   numbers.set(socket, id)
   if (callback) socket.once('connect', callback)
   // What Node sets when it has begun.
@@ -269,14 +270,28 @@ function split(pair) {
 /**
  * A connection that is about to be made.
  * @param {{ host: string, port: number }} target
+ * @param {Record<string, any>} options
  */
-function noted({ host, port }) {
-  const { client, place, stack } = callerOf(settings.folder, callers.getStore())
+function noted({ host, port }, options) {
+  const caller = callerOf(settings.folder, callers.getStore())
+  const traits = traitsOf(options)
+  const { client } = caller
+  const stack = `${caller.stack} ${traits}`
+  const place = caller.place ?? (traits || null)
   const id = number()
   note({ type: 'connect', id, host, port, client, place, stack })
   const isAim = (/** @type {Aim} */ aim) =>
     aim.host === host && aim.port === port && aim.client === client && aim.stack === stack
   return { id, untouched: !(settings.only?.some(isAim) ?? true) }
+}
+
+/**
+ * What tells a client with pins from the same without, when neither has its caller on the stack any more.
+ * @param {Record<string, any>} options
+ */
+function traitsOf({ checkServerIdentity: check, ca }) {
+  const names = [check && check !== nodeCheck && 'checkServerIdentity', ca && 'ca'].filter(Boolean)
+  return names.length > 0 ? `with ${names.join(' and ')}` : ''
 }
 
 function number() {
