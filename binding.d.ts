@@ -19,6 +19,15 @@ export declare class NativeClient {
   close(): void
 }
 
+/** A proxy that listens until it is closed. */
+export declare class NativeMitm {
+  get port(): number
+  /** The certificate of its CA, PEM. */
+  get ca(): string
+  /** Stops listening and cuts off what is under way. */
+  close(): void
+}
+
 /** A live policy. */
 export declare class NativePinSet {
   /** Replaces the whole policy or, if the text is not a valid one, nothing. */
@@ -106,6 +115,9 @@ export declare function isSameHost(one: string, other: string): boolean
 /** What PEM or DER bytes hold: `certificate`, `key` or `request`. */
 export declare function kindOf(material: Uint8Array): string
 
+/** Starts it. `trust` verifies the servers. A string is the error, as JSON. */
+export declare function mitm(options: NativeMitmOptions, trust: NativeTrust, tell: (arg: string) => void): NativeMitm | string
+
 /** What `verifyChain` is asked. */
 export interface NativeChain {
   /** Leaf first; each entry may hold several certificates in PEM. */
@@ -136,6 +148,15 @@ export interface NativeLook {
   starttls?: string
   /** What it accepts, instead of what it presents. */
   scan: boolean
+}
+
+/** Whom to intercept, and where to listen. */
+export interface NativeMitmOptions {
+  port: number
+  /** False: everything is relayed untouched. */
+  intercept: boolean
+  /** Patterns as in a policy. Empty: whoever is connected to. */
+  hosts: Array<string>
 }
 
 /** The options of a client, checked and made plain by JavaScript. Times in milliseconds, 0 for no limit. */

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeClient = nativeBinding.NativeClient
+module.exports.NativeMitm = nativeBinding.NativeMitm
 module.exports.NativePinSet = nativeBinding.NativePinSet
 module.exports.NativeProxy = nativeBinding.NativeProxy
 module.exports.NativeTrust = nativeBinding.NativeTrust
@@ -846,6 +847,7 @@ module.exports.convertPolicy = nativeBinding.convertPolicy
 module.exports.describeMaterial = nativeBinding.describeMaterial
 module.exports.isSameHost = nativeBinding.isSameHost
 module.exports.kindOf = nativeBinding.kindOf
+module.exports.mitm = nativeBinding.mitm
 module.exports.ownCertificateIsPinned = nativeBinding.ownCertificateIsPinned
 module.exports.parsePins = nativeBinding.parsePins
 module.exports.pinOf = nativeBinding.pinOf

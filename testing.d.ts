@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { SecureVersion, TLSSocket } from 'node:tls'
 
 /** What a client is to be tried out with. */
@@ -38,3 +39,79 @@ export interface AssertPinnedOptions {
  * @throws {AssertionError} Says which server received what.
  */
 export function assertPinned(makeRequest: (server: TestServer) => unknown, options?: AssertPinnedOptions): Promise<void>
+
+export interface MitmOptions {
+  /** `false`: everything is relayed untouched, and told. Default: true. */
+  intercept?: boolean
+  /** Whom to intercept, in the patterns of a policy: `api.example.com`, `*.example.com`, `db.example.com:5432`. Default: all. */
+  hosts?: string[]
+  /**
+   * Trust anchors for the servers, PEM or DER. Default: Node's own and NODE_EXTRA_CA_CERTS. A server that cannot be verified is
+   * not spoken to: its client is intercepted all the same, and what it sends goes nowhere.
+   */
+  ca?: string | Uint8Array | (string | Uint8Array)[]
+  /** Of 127.0.0.1. Default: one that is free. */
+  port?: number
+}
+
+/** What became of a connection. */
+export interface MitmConnection {
+  /** The user name that the client gave to the proxy, to tell one client from another. */
+  id: string | null
+  /** What the client asked for. */
+  host: string
+  port: number
+  /** The name in its ClientHello. */
+  servername: string | null
+  /**
+   * - `intercepted`: it was shown a certificate of the man in the middle, and sent something
+   * - `refused`: it was shown one, and ended the connection before it sent anything
+   * - `silent`: it was shown one, and did neither until the connection was cut off or the server left
+   * - `failed`: it could not be shown one
+   * - `relayed`: TLS, passed on untouched
+   * - `plain`: no TLS
+   * - `unreachable`: the server could not be connected to
+   */
+  outcome: 'intercepted' | 'refused' | 'silent' | 'failed' | 'relayed' | 'plain' | 'unreachable'
+  protocol: 'TLSv1.2' | 'TLSv1.3' | null
+  alpn: string | null
+  /** The alert by which it refused, or why it failed. */
+  reason: string | null
+  /** The code of the reason why nothing was passed on to the server; null if it was. */
+  held: string | null
+  /** Application bytes of the client that were read in the clear. */
+  bytes: number
+  /** What they begin with, without what may be a secret: `GET /v1/items?… HTTP/1.1`. */
+  first: string | null
+}
+
+export interface Mitm extends EventEmitter, AsyncDisposable {
+  /** `http://127.0.0.1:PORT`, for CONNECT. SOCKS5 is spoken on the same port: `socks5h://127.0.0.1:PORT`. */
+  url: string
+  port: number
+  /** The certificate of its CA, PEM, for clients that are to trust it. The key never leaves memory. */
+  ca: string
+  /** A file with it and what NODE_EXTRA_CA_CERTS holds here, for that variable of another process. Removed by `close`. */
+  caFile: string
+  /** Those that are over, the last 10000. Each is an event `'connection'` too. */
+  connections: MitmConnection[]
+  /** Stops listening and cuts off what is under way. Resolves when every connection is among `connections`. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a man in the middle on 127.0.0.1: a proxy that answers every TLS handshake with a certificate of its own, also where
+ * TLS begins after plain text (PostgreSQL, MySQL, STARTTLS), and speaks to the real server on the other side.
+ *
+ * It does not keep the process alive. Whoever can connect to the port can use it: it is for tests.
+ *
+ * @example
+ * const mitm = await startMitm()
+ * const agent = new PinnedAgent(pins, { ca: mitm.ca, proxyAgent: new HttpsProxyAgent(mitm.url) })
+ * await assert.rejects(axios.get('https://api.example.com/', { httpsAgent: agent }))
+ * await mitm.close()
+ * assert.deepEqual(mitm.connections.map(({ outcome }) => outcome), ['refused'])
+ *
+ * @throws {Error} `EADDRINUSE` for a port that is taken, `ERR_INVALID_ARG_VALUE` for a host that is none.
+ */
+export function startMitm(options?: MitmOptions): Promise<Mitm>

@@ -42,6 +42,8 @@ const CLIENT_DEFAULTS = {
 }
 
 const CLIENT_OPTIONS = Object.keys(CLIENT_DEFAULTS)
+/** Under this name `tls-pinning drill` puts its way to every server; the pins decide inside of it as on any other. */
+const kRoute = Symbol.for('tls-pinning.route')
 const REQUEST_OPTIONS = ['method', 'headers', 'body', 'signal', 'redirect', 'maxRedirections']
 
 /** Options of Node and of other clients that mean something else here, and what to write. */
@@ -138,7 +140,8 @@ function clientOptions(options) {
   const crlFiles = CrlFiles.of(all.crl)
   if (crlFiles) all.crl = crlFiles.read()
   const parts = { pins: asPinSet(all.pins), trust: trustOf(all), native: nativeOptions(all), crlFiles }
-  return { ...parts, lookup: all.lookup, proxy: proxyOf(all.proxy, clientOptions) }
+  const route = /** @type {any} */ (globalThis)[kRoute]
+  return { ...parts, lookup: all.lookup, proxy: proxyOf(route ? route(all) : all.proxy, clientOptions) }
 }
 
 /**

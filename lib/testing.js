@@ -8,6 +8,7 @@ const http2 = require('node:http2')
 const tls = require('node:tls')
 const binding = require('./native.js')
 const { argumentError, own, unwrap } = require('./errors.js')
+const { startMitm } = require('./mitm.js')
 const { kind } = require('./trust.js')
 
 const NAMES = ['localhost', '127.0.0.1', '::1']
@@ -252,4 +253,4 @@ class Witness {
   }
 }
 
-module.exports = { assertPinned }
+module.exports = { assertPinned, startMitm }

@@ -7,7 +7,7 @@
 //! - [`pins`], [`trust`], [`inspect`]: policies, trust stores, the verifier without a request
 //! - [`convert`]: policies from and to other formats
 //! - [`edit`], [`material`]: changes to a policy's text; what a file of certificates or keys holds
-//! - [`identity`]: the decision about a connection of Node's own TLS
+//! - [`identity`]: the decision about a connection of Node's own TLS; [`mitm`]: a man in the middle to rehearse with
 //! - [`failure`]: errors as data; [`runtime`]: the native threads; [`uv`]: Node's event loop, the only module with `unsafe`
 
 pub mod client;
@@ -19,6 +19,7 @@ pub mod identity;
 pub mod inspect;
 pub mod lookup;
 pub mod material;
+pub mod mitm;
 pub mod pins;
 pub mod port;
 pub mod proxy;

@@ -93,7 +93,7 @@ fn named(name: &str, names: &[String]) -> Result<CertificateParams, Error> {
 }
 
 /// Valid in these minutes from now.
-fn dated(params: &mut CertificateParams, from: i64, to: i64) {
+pub(crate) fn dated(params: &mut CertificateParams, from: i64, to: i64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let at = |minutes: i64| {
         let seconds = now.saturating_add_signed(minutes * 60);
