@@ -6,6 +6,7 @@ const assert = require('node:assert/strict')
 const { once } = require('node:events')
 const https = require('node:https')
 const { before, describe, test } = require('node:test')
+const { setImmediate } = require('node:timers/promises')
 const { PinnedAgent, PinnedClient, PinSet, tlsOptions } = require('..')
 const { HOUR, iso, keyPair, signedFor } = require('./helpers/dsse')
 const { ca, leaf } = require('./helpers/pki')
@@ -74,6 +75,39 @@ for (const [says, policy] of Object.entries(SAYINGS)) {
         const { appBytes, connections } = server
         await assert.rejects(client.request(server.url), { ...EXPIRED, phase: 'policy' })
         assert.deepEqual([server.appBytes, server.connections], [appBytes, connections])
+      })
+    }
+
+    for (const http2 of [false, true]) {
+      test(`in the middle of an upload, HTTP/${http2 ? 2 : 1.1}`, async t => {
+        let last = 0
+        const server = await httpsServer({
+          cert: good,
+          http2,
+          handler(request) {
+            request.on('error', () => {})
+            request.on('data', piece => {
+              for (const time of String(piece).match(/\d{13}/g) ?? []) last = Math.max(last, Number(time))
+            })
+          }
+        })
+        const { pins, expires } = await expiring(policy)
+        const client = new PinnedClient({ pins, ca: root.pem })
+        t.after(async () => {
+          await client.close()
+          await server.close()
+        })
+        async function* times() {
+          for (;;) {
+            yield `${Date.now()} `
+            await setImmediate()
+          }
+        }
+        const uploading = client.request(server.url, { method: 'POST', body: times() })
+        await assert.rejects(uploading, { code: EXPIRED.code })
+        assert.ok(Date.now() >= expires)
+        await server.settled()
+        assert.ok(last > 0 && last < expires, `${last - expires} ms after the policy has expired`)
       })
     }
 
