@@ -24,6 +24,7 @@ const FOLDER = path.join(ROOT, 'target', 'samples')
  * @type {Record<string, RegExp[]>}
  */
 const PRINTS = {
+  'docs/drill.md': [/^\[ 'refused 0' \]$/m],
   'README.md': [
     /ERR_TLS_PIN_MISMATCH: localhost:\d+: no certificate on the verified path.*CN=localhost/s,
     /sha256\/.{44}\n(.|\n)*on a trusted path/,
