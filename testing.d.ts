@@ -85,7 +85,7 @@ export interface MitmConnection {
   first: string | null
 }
 
-export interface Mitm extends EventEmitter, AsyncDisposable {
+export interface Mitm extends EventEmitter {
   /** `http://127.0.0.1:PORT`, for CONNECT. SOCKS5 is spoken on the same port: `socks5h://127.0.0.1:PORT`. */
   url: string
   port: number
@@ -97,6 +97,7 @@ export interface Mitm extends EventEmitter, AsyncDisposable {
   connections: MitmConnection[]
   /** Stops listening and cuts off what is under way. Resolves when every connection is among `connections`. */
   close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 /**

@@ -11,6 +11,7 @@ const path = require('node:path')
 const { after, before, describe, it } = require('node:test')
 const { cli } = require('./helpers/cli')
 const { ca, leaf } = require('./helpers/pki')
+const { connectProxy } = require('./helpers/proxies')
 const { httpsServer } = require('./helpers/servers')
 
 const LIMIT = { timeout: 60_000 }
@@ -125,6 +126,21 @@ describe('each way to a server', LIMIT, () => {
       assert.equal(runs, 2)
     })
   }
+
+  it('through a proxy of its own is attacked inside of the tunnel', LIMIT, async () => {
+    const proxy = await connectProxy()
+    try {
+      const env = { DRILL_SERVERS: JSON.stringify({ ...servers, proxy: proxy.url }) }
+      const { connections } = await report('proxy of its own', [], { env })
+      assert.equal(connections.length, 1, JSON.stringify(connections))
+      const [{ host, via, verdict, leaked }] = connections
+      assert.deepEqual({ host, via, verdict }, { host: 'localhost', via: null, verdict: 'intercepted' })
+      assert.equal(leaked.first, 'GET / HTTP/1.1')
+      assert.match(proxy.heads.at(-1), /^CONNECT localhost:/)
+    } finally {
+      await proxy.close()
+    }
+  })
 
   it('all that is refused reaches the server with no byte', LIMIT, async () => {
     const steps = WAYS.filter(([, verdict]) => verdict !== 'intercepted').map(([step]) => step)

@@ -73,7 +73,7 @@ const ROWS = [
     'a name and a key that are meant for the terminal',
     ['evil \u001b[31m.json'],
     1,
-    'evil \\u{1b}[31m.json: malformed ERR_TLS_PIN_INVALID: the key "\\u{9b}2J\\u{1b}[2J" is unknown; write `$schema`, `version`, `unlisted` or `hosts`\n'
+    'evil \\u{1b}[31m.json: malformed ERR_TLS_PIN_INVALID: the key "\\u{9b}2J\\u{1b}[2J" is unknown; write `$schema`, `version`, `unlisted`, `expires` or `hosts`\n'
   ]
 ]
 

@@ -24,6 +24,7 @@ const FOLDER = path.join(ROOT, 'target', 'samples')
  * @type {Record<string, (RegExp | { exit: number, prints: RegExp } | string)[]>}
  */
 const PRINTS = {
+  'docs/drill.md': [/^\[ 'refused 0' \]$/m],
   'README.md': [
     'what `npm test` itself has done',
     /ERR_TLS_PIN_MISMATCH: localhost:\d+: no certificate on the verified path.*CN=localhost/s,

@@ -5,7 +5,8 @@
 //   node scripts/clients.js pg redis     the cases whose names begin so; the document is left alone
 //   node scripts/clients.js --write      all, and writes the document
 //
-// Installs what is missing: the clients and the Node that runs them from npm, the servers from Debian's packages.
+// Installs what is missing: the clients and the Node that runs them from npm, the servers from Debian's packages, and, for
+// the drill's suite, mitmproxy from PyPI.
 
 const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -18,6 +19,7 @@ const FOLDER = path.join(ROOT, '__test__', 'clients')
 const NODE = path.join(FOLDER, 'node_modules', 'node', 'bin', 'node')
 const DOCUMENT = path.join(ROOT, 'docs', 'clients.md')
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
+const MITMPROXY = path.join(ROOT, 'target', 'mitmproxy')
 
 main()
 
@@ -31,6 +33,7 @@ function main() {
   const names = words.filter(word => !word.startsWith('--'))
   const cases = readCases(names)
   installServers(cases)
+  if (names.length === 0) installMitmproxy()
   const results = run(names)
   if (names.length > 0) return
   const document = write(cases, results)
@@ -72,20 +75,35 @@ function readCases(names) {
 /** @param {any[]} cases */
 function installServers(cases) {
   const wanted = new Set(cases.flatMap(({ server }) => serverOf(server).debian))
-  const missing = [...wanted].filter(name => {
+  installPackages([...wanted])
+}
+
+/** @param {string[]} wanted */
+function installPackages(wanted) {
+  const missing = wanted.filter(name => {
     const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '$' + '{Status}', name], { encoding: 'utf8' })
     return !stdout?.endsWith(' installed')
   })
   if (missing.length === 0) return
-  console.error(`Installing the servers: apt-get install ${missing.join(' ')}`)
+  console.error(`Installing: apt-get install ${missing.join(' ')}`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   const options = /** @type {any} */ ({ env, stdio: ['ignore', 'ignore', 2] })
   try {
     execFileSync('apt-get', ['-qq', 'update'], options)
     execFileSync('apt-get', ['-qq', 'install', '-y', '--no-install-recommends', ...missing], options)
   } catch {
-    fail(`the servers could not be installed; on Debian, as root: apt-get install ${missing.join(' ')}`)
+    fail(`some packages could not be installed; on Debian, as root: apt-get install ${missing.join(' ')}`)
   }
+}
+
+function installMitmproxy() {
+  if (fs.existsSync(path.join(MITMPROXY, 'bin', 'mitmdump'))) return
+  console.error('Installing mitmproxy: pip install mitmproxy')
+  installPackages(['python3-venv'])
+  const options = /** @type {any} */ ({ stdio: ['ignore', 2, 2] })
+  execFileSync('python3', ['-m', 'venv', MITMPROXY], options)
+  const pip = path.join(MITMPROXY, 'bin', 'pip')
+  execFileSync(pip, ['install', '--quiet', '--disable-pip-version-check', 'mitmproxy'], options)
 }
 
 /** @param {string[]} names */
@@ -94,7 +112,7 @@ function run(names) {
   process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
   const file = path.join(folder, 'results.json')
   const env = { ...process.env, CLIENTS_RESULTS: file, ...(names.length > 0 && { CLIENTS: names.join(',') }) }
-  const suites = names.length > 0 ? ['suite.js'] : ['suite.js', 'plaintext.js']
+  const suites = names.length > 0 ? ['suite.js'] : ['suite.js', 'plaintext.js', 'drill.js']
   const files = suites.map(suite => path.join(FOLDER, suite))
   const { status } = spawnSync(NODE, ['--test', ...files], { env, stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)

@@ -17,6 +17,8 @@ const SUITES = [
   'tls-options',
   'register',
   'assert-pinned',
+  'mitm',
+  'cli-drill',
   // What follows Node's own fetch, streams and event loop.
   'fetch',
   'redirects',

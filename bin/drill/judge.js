@@ -64,7 +64,11 @@ const UNTRUSTED = [
  */
 function connectionsOf({ seen, notes }) {
   const made = new Map(notes.filter(({ type }) => type === 'connect' || type === 'client').map(note => [note.id, note]))
-  return seen.map(one => {
+  // In the order in which the program made them; they are told of when they end.
+  const order = [...made.keys()]
+  const place = (/** @type {Seen} */ { id }) => (made.has(id ?? '') ? order.indexOf(id ?? '') : order.length)
+  const ordered = [...seen].sort((a, b) => place(a) - place(b))
+  return ordered.map(one => {
     const by = made.get(one.id ?? '')
     const asked = { host: by?.host ?? one.host, port: one.port }
     const aim = { ...asked, client: by?.client ?? 'another program', place: by?.place ?? null, stack: by?.stack ?? '' }

@@ -39,7 +39,8 @@ function address({ host, port }) {
  * @returns {[host: string, by: string, verdict: string, detail: string]}
  */
 function cells({ via, client, place, verdict, reason, leaked, made, attacked, ...at }) {
-  const host = address(at) + (via ? ` via ${via}` : '')
+  // The port inside of a tunnel is told to the proxy alone.
+  const host = via ? `${at.host} via ${via}` : address(at)
   // Of several by the same client and from the same place, an earlier failure may have stopped the later ones.
   const some = attacked > 0 && attacked < made && !leaked ? ` (${attacked} of ${made} connections)` : ''
   const detail = leaked

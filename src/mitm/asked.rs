@@ -240,6 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_tunnel_is_refused() {
+        let long = "x".repeat(HEAD + 1);
         for (bytes, answer) in [
             (b"GET http://a.example/ HTTP/1.1\r\n\r\n".as_slice(), b"HTTP/1.1 405".as_slice()),
             (b"CONNECT a.example HTTP/1.1\r\n\r\n", b"HTTP/1.1 405"),
@@ -248,7 +249,7 @@ mod tests {
             (b"\x05\x01\x01", b"\x05\xff"),
             (b"\x05\x01\x00\x05\x03\x00\x01\x7f\x00\x00\x01\x00\x50", b"\x05\x00\x05\x07"),
             (b"\x05\x01\x00\x05\x01\x00\x03\x01%\x00\x50", b"\x05\x00"),
-            (&[b'x'; HEAD + 1], b""),
+            (long.as_bytes(), b""),
             (b"CONN", b""),
             (b"", b""),
         ] {

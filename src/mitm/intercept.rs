@@ -184,6 +184,7 @@ impl<D: Driver> Interceptor<D> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Between { client, accepted, hello, host, port } = between;
+        open.end(Outcome::Silent, None);
         // The server first: what it agrees to is what the client can be promised.
         let answered = timeout(STEP, self.upstream(server, &hello, host.clone(), port)).await;
         let answered = answered.unwrap_or_else(|_| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::http::driver::Driver;
 
@@ -18,6 +18,8 @@ use super::intercept::Interceptor;
 /// Connections at once; others wait to be accepted.
 const MOST: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long connections have to come to their end before they are cut off.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// A socket of loopback that takes connections, which nobody answers yet. Port 0 is any that is free.
 ///
@@ -30,7 +32,7 @@ pub fn listen(port: u16) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Serves until `stop`; then every connection is cut off, and told, before this returns.
+/// Serves until `stop`; then every connection that does not end at once is cut off, and told, before this returns.
 ///
 /// # Errors
 /// When the socket cannot be waited for.
@@ -65,6 +67,9 @@ pub async fn serve<D: Driver>(
             drop(permit);
         });
     }
+    drop(listener);
+    // What a client has done already is seen to the end.
+    let _ = timeout(LINGER, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
     Ok(())
 }
