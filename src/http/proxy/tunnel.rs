@@ -36,10 +36,7 @@ pub async fn connect<IO>(
 where
     IO: Read + Write + Unpin + Send + 'static,
 {
-    if greeted {
-        return connect_over(Sip(io), target, headers).await.map(|Sip(io)| io);
-    }
-    connect_over(io, target, headers).await
+    connect_over(Sip { io, sips: greeted }, target, headers).await.map(|sip| sip.io)
 }
 
 async fn connect_over<IO>(io: IO, target: &Target, headers: &HeaderMap) -> Result<IO, Failure>
@@ -89,10 +86,7 @@ pub async fn socks5<IO>(
 where
     IO: Read + Write + Unpin + Send + 'static,
 {
-    if greeted {
-        return socks5_over(Sip(io), target, credentials).await.map(|Sip(io)| io);
-    }
-    socks5_over(io, target, credentials).await
+    socks5_over(Sip { io, sips: greeted }, target, credentials).await.map(|sip| sip.io)
 }
 
 async fn socks5_over<IO>(
