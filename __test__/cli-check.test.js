@@ -86,7 +86,7 @@ const GOLDEN = `unreachable  down.example     ERR_PROXY_TUNNEL: the proxy localh
 match        good.example     <pin of good> on CN=good.example
 match        issued.example   <certPin of issued> on CN=issued.example
 match        other.example    <pin of issuer> on CN=Issuer; refused all the same: ERR_TLS_PIN_EXPIRED
-untrusted    over.example     CERT_HAS_EXPIRED: a certificate on the path has expired
+untrusted    over.example     CERT_HAS_EXPIRED: the server's own certificate, CN=over.example (<pin of over>), has expired at TIME; <pin of over> is pinned: renewed with the same key it matches, and the pins stay as they are
 mismatch     renewed.example  no pin is on the path
 untrusted    self.example     DEPTH_ZERO_SELF_SIGNED_CERT: the server's certificate is self-signed; to trust it by its pin alone, say \`trust: 'pin-only'\`
 match        soon.example     <SHA-512> on CN=soon.example
@@ -100,7 +100,7 @@ renewed.example: - the policy, + the server
   + <pin of root>  CN=Root, until DATE
   ask whoever runs the server, by another way, whether the new keys are theirs; if so: tls-pinning rotate --help
 
-finding  over.example          untrusted: CERT_HAS_EXPIRED: a certificate on the path has expired; by this machine's clock it is TIME
+finding  over.example          untrusted: CERT_HAS_EXPIRED: the server's own certificate, CN=over.example (<pin of over>), has expired at TIME; <pin of over> is pinned: renewed with the same key it matches, and the pins stay as they are; by this machine's clock it is TIME
 finding  renewed.example       mismatch: its 2 pins are not on the verified path
 finding  self.example          untrusted: DEPTH_ZERO_SELF_SIGNED_CERT: the server's certificate is self-signed; to trust it by its pin alone, say \`trust: 'pin-only'\`
 finding  soon.example          certificate-expires: CN=soon.example expires on TIME, in 10 days

@@ -168,7 +168,8 @@ localhost:3333  node:net (drill-app.js:N ← drill-app.js:N)  no TLS
 
   it('in a pipe', LIMIT, async () => {
     const { status, stdout, stderr } = await drill(STEPS)
-    assert.equal(golden(stdout), TEXT)
+    // By the servers' ports, which differ from run to run.
+    assert.deepEqual(golden(stdout).split('\n').sort(), TEXT.split('\n').sort())
     assert.equal(stderr, '')
     assert.equal(status, 1)
   })

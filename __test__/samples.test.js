@@ -43,6 +43,19 @@ const PRINTS = {
   ],
   'docs/fetch.md': [/^200 true ok$/m, /^fetch failed ERR_TLS_PIN_MISMATCH true$/m],
   'docs/cli.md': ['cli-recipes.test.js', 'cli-recipes.test.js'],
+  'docs/from-nodes-recipes.md': [
+    /CN=localhost(.|\n)*sha256\/.{44}(.|\n)*server\.pem/,
+    /^200$/m,
+    /^200 ok$/m,
+    /^200 cert:sha256:[0-9a-f]{64}$/m,
+    /^([0-9A-F]{2}:){31}[0-9A-F]{2}\nsha256\/.{44}$/m,
+    /^true$/m,
+    /^200$/m,
+    /^200$/m,
+    { exit: 1, prints: /INTERCEPTED/ },
+    /TLSv1\.3(.|\n)*X25519/,
+    /match +localhost/
+  ],
   'docs/policy-sources.md': [/^200$/m, /^2$/m],
   'docs/signed-policies.md': ['cli-sign.test.js', /^200/m],
   'docs/reports.md': [
@@ -70,6 +83,9 @@ before(async () => {
   const deviceServer = await httpsServer({ cert: device })
   const proxy = await connectProxy({ auth: { username: 'user', password: 'password' } })
   servers.push(server, deviceServer, proxy)
+  const policy = { hosts: { localhost: [cert.pin, backup.pin] } }
+  const vault = await httpsServer({ cert, handler: { body: JSON.stringify({ data: { data: { policy } } }) } })
+  servers.push(vault)
   const signer = keyPair()
   filledIn = [
     [/proxy\.example\.com:3128/g, `localhost:${proxy.port}`],
@@ -78,6 +94,9 @@ before(async () => {
     [/host: 'api\.example\.com', port: 443/g, `host: 'localhost', port: ${server.port}`],
     [/https:\/\/192\.0\.2\.7\//g, `https://127.0.0.1:${deviceServer.port}/`],
     [/'api\.example\.com'/g, "'localhost'"],
+    [/"api\.example\.com"/g, '"localhost"'],
+    [/(tls-pinning \w+) api\.example\.com/g, `$1 localhost:${server.port}`],
+    [/https:\/\/vault\.example\.com\//g, `https://localhost:${vault.port}/`],
     [/https:\/\/pins\.example\.com\//g, ''],
     [/\/var\/lib\/app\/pins\//g, 'cache/'],
     [/MCowBQYDK2VwAyEA…current/g, signer.publicKey],
@@ -95,8 +114,9 @@ before(async () => {
   write('ca-crl.pem', await crl({ issuer: root }))
   write('client.pem', client.pem)
   write('client-key.pem', client.key)
-  write('policy.json', JSON.stringify({ hosts: { localhost: [cert.pin, backup.pin] } }))
-  write('policy.signed.json', signedFor(signer, 'x', { policy: { hosts: { localhost: [cert.pin, backup.pin] } } }))
+  write('backup.pem', backup.pem)
+  write('policy.json', JSON.stringify(policy))
+  write('policy.signed.json', signedFor(signer, 'x', { policy }))
   write('app.js', `require('https').get('https://localhost:${server.port}/', r => console.log(r.resume().statusCode))`)
 })
 
