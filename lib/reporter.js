@@ -130,7 +130,8 @@ class Reporter extends EventEmitter {
     clearTimeout(this.#timer)
     if (this.#sending || this.#waiting.size === 0 || this.#closing) return
     const now = Date.now()
-    const next = Math.min(...[...this.#waiting.keys()].map(key => this.#dueAt(key)))
+    let next = Number.POSITIVE_INFINITY
+    for (const key of this.#waiting.keys()) next = Math.min(next, this.#dueAt(key))
     const at = Math.max(next, this.#notBefore, this.#retryAfter, this.#mayNotBefore(now), now)
     // In an event of its own: what happens at once is sent together.
     this.#timer = setTimeout(() => this.#run(false), Math.min(at - now, MOST_DELAY)).unref()

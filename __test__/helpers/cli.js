@@ -34,7 +34,7 @@ async function cli(args, { pty = false, stdin = '', env = {}, cwd } = {}) {
   const command = [process.execPath, BIN, ...args]
   const [program, ...rest] = pty ? ['python3', '-c', PTY, ...command] : command
   // Whatever the machine that runs the tests has set: a program in a pipe has no colours, one in a terminal has.
-  const { NO_COLOR, FORCE_COLOR, NODE_OPTIONS, ...inherited } = process.env
+  const { NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS, NODE_OPTIONS, CI, ...inherited } = process.env
   const child = spawn(program, rest, { cwd, env: { ...inherited, TERM: 'xterm-256color', ...env } })
   /** @type {Buffer[]} */
   const out = []

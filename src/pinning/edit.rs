@@ -312,6 +312,7 @@ fn check(before: &Policy, pattern: &Pattern, wanted: Vec<Rule>, text: &str) -> R
     }
     expected.retain(|entry| !entry.rules.is_empty());
     let is_meant = after.unlisted == before.unlisted
+        && after.expires == before.expires
         && sorted(expected) == sorted(after.entries().iter().map(Arc::as_ref).cloned());
     if is_meant { Ok(()) } else { Err(unclear()) }
 }

@@ -1,5 +1,6 @@
 //! The TLS configuration of a client: what it trusts, who it is, which versions it speaks.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy};
@@ -154,21 +155,24 @@ pub fn crls(inputs: &[impl AsRef<[u8]>]) -> Result<Vec<CertRevocationList<'stati
         }
         for der in ders {
             let crl = OwnedCertRevocationList::from_der(&der).map_err(|error| malformed(&error))?;
-            check_number(&der).map_err(|problem| malformed(&problem))?;
-            crls.push(crl.into());
+            let issued = issued_at(&der).map_err(|problem| malformed(&problem))?;
+            crls.push((issued, crl.into()));
         }
     }
-    Ok(crls)
+    // webpki asks the first list that an issuer has: the newest, whatever the order they were given in.
+    crls.sort_by_key(|(issued, _)| Reverse(*issued));
+    Ok(crls.into_iter().map(|(_, crl)| crl).collect())
 }
 
-/// A CRL has a number, and the extension that holds it is not critical (RFC 5280, 5.2.3). webpki asks neither.
-fn check_number(crl: &[u8]) -> Result<(), &'static str> {
+/// When a CRL was issued, Unix seconds. It has a number, and the extension that holds it is not critical (RFC 5280, 5.2.3),
+/// which webpki does not ask.
+fn issued_at(crl: &[u8]) -> Result<i64, &'static str> {
     let (_, crl) = parse_x509_crl(crl).map_err(|_| "it does not parse")?;
     let mut extensions = crl.extensions().iter();
     match extensions.find(|extension| extension.oid == OID_X509_EXT_CRL_NUMBER) {
         None => Err("it has no CRL number"),
         Some(number) if number.critical => Err("its CRL number is marked critical"),
-        Some(_) => Ok(()),
+        Some(_) => Ok(crl.last_update().timestamp()),
     }
 }
 

@@ -739,10 +739,20 @@ fn crls_cover_the_whole_path() {
     let middle_revoked = vec![pki.root.crl(&[&pki.intermediate], TO), middle()];
     let out_of_date = vec![root(), pki.intermediate.crl(&[], NOW)];
     let impostors = vec![root(), impostor.crl(&[], TO)];
+    let of_then_and_now = || {
+        [pki.intermediate.crl_of(FROM - 1, &[], TO), pki.intermediate.crl(&[&pki.leaf], TO), root()]
+    };
+    let newest_last = of_then_and_now().to_vec();
+    let newest_first = {
+        let [then, now, root] = of_then_and_now();
+        vec![now, then, root]
+    };
     let unsigned = Some("CRL_SIGNATURE_FAILURE");
     let table = [
         ("none revoked", &pki, lists(&pki), None),
         ("leaf revoked", &pki, leaf_revoked, Some("CERT_REVOKED")),
+        ("leaf revoked, the older list first", &pki, newest_last, Some("CERT_REVOKED")),
+        ("leaf revoked, the newer list first", &pki, newest_first, Some("CERT_REVOKED")),
         ("intermediate revoked", &pki, middle_revoked, Some("CERT_REVOKED")),
         ("none of the root", &pki, vec![middle()], Some("UNABLE_TO_GET_CRL")),
         ("none of the intermediate", &pki, vec![root()], Some("UNABLE_TO_GET_CRL")),

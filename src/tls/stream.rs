@@ -140,12 +140,18 @@ impl Gate {
         let presented = self.verified();
         // With the identity, which for the TLS of a proxy is not the one that the request is for.
         let identity = self.identity();
-        let verified = self
-            .verifier
-            .verify(&presented.presented, now)
-            .map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))?;
-        // Under the lock, so that two threads which check at once leave one outcome behind, not parts of two.
-        let mut current = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+        let (verified, mut current) = loop {
+            let verified = self
+                .verifier
+                .verify(&presented.presented, now)
+                .map_err(|failure| failure.at(&identity.host().to_string(), identity.port()))?;
+            // Under the lock, so that two threads which check at once leave one outcome behind, not parts of two; and one of
+            // what is in force now, so that an older one never takes the place of a newer.
+            let current = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+            if (verified.generation, verified.crls) == self.verifier.generations() {
+                break (verified, current);
+            }
+        };
         self.deadline.store(verified.expires().unwrap_or(i64::MAX), Ordering::Release);
         *current = Arc::clone(&verified);
         self.revision.fetch_add(1, Ordering::Release);

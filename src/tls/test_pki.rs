@@ -52,6 +52,11 @@ impl Node {
 
     /// This issuer's CRL with these certificates on it, valid until `next_update`.
     pub fn crl(&self, revoked: &[&Self], next_update: u64) -> Vec<u8> {
+        self.crl_of(FROM, revoked, next_update)
+    }
+
+    /// The same, issued at `this_update`.
+    pub fn crl_of(&self, this_update: u64, revoked: &[&Self], next_update: u64) -> Vec<u8> {
         let epoch = date_time_ymd(1970, 1, 1);
         let revoked_certs = revoked.iter().map(|node| RevokedCertParams {
             serial_number: node.params.serial_number.clone().unwrap(),
@@ -60,7 +65,7 @@ impl Node {
             invalidity_date: None,
         });
         let params = CertificateRevocationListParams {
-            this_update: epoch + Duration::from_secs(FROM),
+            this_update: epoch + Duration::from_secs(this_update),
             next_update: epoch + Duration::from_secs(next_update),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,

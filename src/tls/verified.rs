@@ -100,7 +100,12 @@ impl Verified {
     /// the entry has not expired meanwhile. A resumed session, which verifies nothing itself, has to ask.
     #[must_use]
     pub fn holds_at(&self, now: i64) -> bool {
-        self.expires().is_none_or(|expires| now < expires) && self.in_date(now)
+        let is_excused = match (&self.excused, &self.entry) {
+            // By a clock that has been set back it is not over.
+            (Some(Excused::Expired), Some(entry)) => entry.is_expired(now),
+            _ => true,
+        };
+        is_excused && self.expires().is_none_or(|expires| now < expires) && self.in_date(now)
     }
 
     /// When the entry that decided expires, unless that has happened and was excused, or the whole policy does.

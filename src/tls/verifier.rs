@@ -271,6 +271,16 @@ mod tests {
     }
 
     #[test]
+    fn an_expiry_that_was_excused_is_none_before_its_time() {
+        let world = World::new(false);
+        let chain = chain(&[&world.leaf, &world.middle]);
+        let more = r#","expires":"2027-01-15T08:00:00Z","onExpiry":"allow""#;
+        world.pins.replace(policy(&world.middle, more));
+        world.handshake(&chain, NOW).unwrap();
+        assert!(world.handshake(&chain, NOW - 1).is_err());
+    }
+
+    #[test]
     fn with_crls_every_handshake_is_verified() {
         let world = World::new(true);
         let chain = chain(&[&world.leaf, &world.middle]);

@@ -170,7 +170,15 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, Invalid> {
         if let Some(comment) = rest.strip_prefix("//") {
             rest = comment.split_once('\n').map_or("", |(_, after)| after);
         } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = comment.split_once("*/").ok_or_else(|| unended("a comment"))?.1;
+            let (inside, after) = comment.split_once("*/").ok_or_else(|| unended("a comment"))?;
+            // They nest in Kotlin and not in Java: what is code depends on the language.
+            if inside.contains("/*") {
+                return Err(Invalid::new(
+                    "a comment begins in a comment",
+                    "leave the comments out",
+                ));
+            }
+            rest = after;
         } else if let Some(raw) = rest.strip_prefix("\"\"\"") {
             let (inside, after) = raw.split_once("\"\"\"").ok_or_else(|| unended("a string"))?;
             tokens.push(Token::Text(inside, !inside.contains(['$', '\n'])));

@@ -97,6 +97,7 @@ fn okhttp_is_read_in_kotlin_and_java() {
     for (code, problem) in [
         (String::new(), "no pins"),
         (".build()".to_owned(), "no pins"),
+        (format!("/* a /* b */ .add(\"h.test\", \"{a}\") */"), "in a comment"),
         (format!(".add(HOST, \"{a}\")"), "not a string"),
         (".add(\"h.test\", PIN)".to_owned(), "not a string"),
         (format!(".add(\"$h.test\", \"{a}\")"), "not a string"),
