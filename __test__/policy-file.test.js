@@ -13,10 +13,11 @@ const { setImmediate } = require('node:timers/promises')
 const { pathToFileURL } = require('node:url')
 const { promisify } = require('node:util')
 const { PinSet } = require('..')
-const { hostsOf, next, pinned, replaceFile, temporaryFolder } = require('./helpers/sources')
+const { hostsOf, next, pinned, pipe, replaceFile, temporaryFolder } = require('./helpers/sources')
 
 const LIMIT = { timeout: 30_000 }
 const ROOT = path.join(__dirname, '..')
+const IS_WINDOWS = process.platform === 'win32'
 
 /** How a change is noticed, each way by itself. @type {Record<string, { interval: number, isBlind?: boolean }>} */
 const WAYS = {
@@ -83,14 +84,21 @@ function project(folder, text) {
  * @returns {Promise<unknown>}
  */
 function nextRead(t, text) {
-  const { readFile } = fs.promises
+  const { open } = fs.promises
   const held = setInterval(() => {}, 1000)
   t.after(() => clearInterval(held))
   return new Promise(resolve => {
-    t.mock.method(fs.promises, 'readFile', async (/** @type {any} */ file) => {
-      const bytes = await readFile(file)
-      if (String(bytes) === text) globalThis.setImmediate(resolve)
-      return bytes
+    t.mock.method(fs.promises, 'open', async (/** @type {any} */ file, /** @type {any} */ flags) => {
+      const handle = await open(file, flags)
+      const read = t.mock.method(handle, 'read')
+      const { close } = handle
+      t.mock.method(handle, 'close', async () => {
+        await close.call(handle)
+        const pieces = await Promise.all(read.mock.calls.map(({ result }) => /** @type {any} */ (result)))
+        const bytes = Buffer.concat(pieces.map(({ buffer, bytesRead }) => buffer.subarray(0, bytesRead)))
+        if (String(bytes) === text) globalThis.setImmediate(resolve)
+      })
+      return handle
     })
   })
 }
@@ -231,6 +239,44 @@ test('a folder that is replaced by another of its name is noticed', LIMIT, async
   pins.on('loadError', () => {})
   await change
   assert.equal(hostsOf(pins), 'two.example')
+})
+
+test('a file that is too large is told, whatever its size, and does not end the watch', LIMIT, async t => {
+  const { file, pins } = watched(t, WAYS['told by the system'])
+  // Of the last size no text in base64 can be made.
+  for (const size of [4 * 1024 * 1024 + 1, 600 * 1024 * 1024]) {
+    const failure = next(pins, 'loadError')
+    fs.writeFileSync(`${file}.new`, '')
+    fs.truncateSync(`${file}.new`, size)
+    fs.renameSync(`${file}.new`, file)
+    const error = await failure
+    assert.deepEqual([error.code, error.source], ['ERR_TLS_PIN_INVALID', file])
+    assert.match(error.message, /policy\.json: the policy is larger than 4194304 bytes/)
+    assert.throws(() => PinSet.fromFile(file), { code: 'ERR_TLS_PIN_INVALID', message: /is larger than/ })
+    const change = next(pins, 'change')
+    replaceFile(file, pinned(`${size}.example`))
+    await change
+    assert.equal(hostsOf(pins), `${size}.example`)
+  }
+  const change = next(pins, 'change')
+  replaceFile(file, pinned('full.example').padEnd(4 * 1024 * 1024))
+  await change
+  assert.equal(hostsOf(pins), 'full.example')
+})
+
+test('a pipe is not waited for, and does not end the watch', { ...LIMIT, skip: IS_WINDOWS }, async t => {
+  const { file, pins } = watched(t, WAYS['told by the system'])
+  const failure = next(pins, 'loadError')
+  fs.symlinkSync(pipe(t), `${file}.new`)
+  fs.renameSync(`${file}.new`, file)
+  const error = await failure
+  assert.deepEqual([error.code, error.source], ['ERR_INVALID_ARG_VALUE', file])
+  assert.match(error.message, /policy\.json is not a regular file$/)
+  const change = next(pins, 'change')
+  replaceFile(file, pinned('two.example'))
+  await change
+  assert.equal(hostsOf(pins), 'two.example')
+  assert.throws(() => PinSet.fromFile('/dev/null'), { code: 'ERR_INVALID_ARG_VALUE', source: '/dev/null' })
 })
 
 test('links that lead in a circle are an error, and no endless way', LIMIT, async t => {

@@ -15,7 +15,7 @@ const binding = require('../lib/native.js')
 const { HOUR, TYPE, envelope, iso, keyPair, pae, payloadFor, signedFor } = require('./helpers/dsse')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
-const { hostsOf, next, replaceFile, temporaryFolder } = require('./helpers/sources')
+const { hostsOf, next, pipe, replaceFile, temporaryFolder } = require('./helpers/sources')
 
 const LIMIT = { timeout: 30_000 }
 const INTERVAL = 60_000
@@ -417,20 +417,83 @@ describe('the cache', LIMIT, () => {
     assert.equal(hostsOf(await fromSigned(() => v(6), { cacheFile })), 'v6.example')
   })
 
-  test('is verified like any source', async t => {
+  /** What no policy can be read from. @type {[name: string, text: string, code: string][]} */
+  const UNUSABLE = [
+    ['signed by an unknown key', signedFor(other, 'evil.example', { version: 99 }), SIGNATURE],
+    ['cut off', v(9).slice(0, 99), SIGNATURE],
+    ['empty', '', SIGNATURE],
+    ['too large', ' '.repeat(4 * 1024 * 1024 + 1), SIGNATURE],
+    ['genuine and malformed', JSON.stringify(envelope(key, payloadFor('a b'))), INVALID]
+  ]
+
+  for (const [name, text, code] of UNUSABLE) {
+    test(`that is ${name}: there is no start, and it is not written over`, async t => {
+      const cacheFile = cacheIn(t)
+      await fromSigned(() => v(9), { cacheFile })
+      fs.writeFileSync(cacheFile, text)
+      const error = {
+        code,
+        source: cacheFile,
+        message: /cannot be used, .*; find out why, and remove the file only if/
+      }
+      for (const source of [down, () => v(5), () => v(9), () => v(10)]) {
+        await assert.rejects(fromSigned(source, { cacheFile }), error)
+      }
+      assert.equal(fs.readFileSync(cacheFile, 'utf8'), text)
+      fs.rmSync(cacheFile)
+      assert.equal(hostsOf(await fromSigned(() => v(5), { cacheFile })), 'v5.example')
+    })
+  }
+
+  test('that cannot be read: there is no start', async t => {
+    const folder = temporaryFolder(t)
+    const file = path.join(folder, 'file')
+    fs.writeFileSync(file, '')
+    /** @type {[string, string][]} */
+    const given = [
+      [folder, 'EISDIR'],
+      [path.join(file, 'policy.json'), process.platform === 'win32' ? 'ENOENT' : 'ENOTDIR']
+    ]
+    if (process.getuid) given.push([pipe(t), 'ERR_INVALID_ARG_VALUE'])
+    for (const [cacheFile, code] of given) {
+      if (code === 'ENOENT') continue // told as missing
+      await assert.rejects(
+        fromSigned(() => v(5), { cacheFile }),
+        { code, source: cacheFile, message: /cannot be used/ }
+      )
+    }
+  })
+
+  test('that becomes unusable is told once for each policy, and not written over', async t => {
     const cacheFile = cacheIn(t)
     await fromSigned(() => v(5), { cacheFile })
-    for (const [text, code] of [
-      [signedFor(other, 'evil.example', { version: 9 }), SIGNATURE],
-      [v(5).slice(0, 99), SIGNATURE],
-      ['', SIGNATURE]
-    ]) {
-      fs.writeFileSync(cacheFile, text)
-      await assert.rejects(fromSigned(down, { cacheFile }), { code: 'ECONNREFUSED' })
-      const pins = await fromSigned(() => v(4), { cacheFile })
-      assert.deepEqual([hostsOf(pins), await told(pins)], ['v4.example', [`${code} policy.json`]])
-      assert.equal(fs.readFileSync(cacheFile, 'utf8'), v(4), 'and replaced')
+    let brings = v(5)
+    const loads = new EventEmitter()
+    const source = () => {
+      loads.emit('load')
+      return brings
     }
+    const pins = await fromSigned(source, { cacheFile, interval: 1 })
+    t.after(() => pins.close())
+    const held = setInterval(() => {}, 1000)
+    t.after(() => clearInterval(held))
+    /** @type {any[]} */
+    const errors = []
+    pins.on('loadError', error => errors.push(error))
+    fs.writeFileSync(cacheFile, 'broken')
+    for (const version of [5, 6]) {
+      const failure = next(pins, 'loadError')
+      brings = v(version)
+      await failure
+      // One follows the other: two more loads end one whole.
+      for (let load = 0; load < 3; load++) await once(loads, 'load')
+      assert.equal(hostsOf(pins), `v${version}.example`)
+    }
+    assert.deepEqual(
+      errors.map(({ code, source }) => [code, source]),
+      [5, 6].map(() => [SIGNATURE, cacheFile])
+    )
+    assert.equal(fs.readFileSync(cacheFile, 'utf8'), 'broken')
   })
 
   test('of a newer version, which another process has seen, is not written over', async t => {
@@ -448,6 +511,28 @@ describe('the cache', LIMIT, () => {
     }
     assert.equal(await texts(0), v(10))
     assert.equal(await texts(1), v(11))
+  })
+
+  test('that another process writes an older version to at the same time has the newer one in the end', async t => {
+    const cacheFile = cacheIn(t)
+    await fromSigned(() => v(5), { cacheFile })
+    const { rename } = fs.promises
+    const renames = t.mock.method(fs.promises, 'rename', rename)
+    renames.mock.mockImplementationOnce(async (/** @type {any} */ from, /** @type {any} */ to) => {
+      await rename(from, to)
+      replaceFile(to, v(6))
+    })
+    const pins = await fromSigned(() => v(9), { cacheFile, interval: 5 })
+    t.after(() => pins.close())
+    assert.equal(fs.readFileSync(cacheFile, 'utf8'), v(9))
+    assert.equal(renames.mock.callCount(), 2)
+
+    // Later, too, at the next look.
+    const texts = keptIn(t, cacheFile)
+    replaceFile(cacheFile, v(6))
+    const held = setInterval(() => {}, 1000)
+    t.after(() => clearInterval(held))
+    assert.equal(await texts(0), v(9))
   })
 
   test('follows what comes into force', async t => {
@@ -474,17 +559,44 @@ describe('the cache', LIMIT, () => {
       fs.chmodSync(open, mode)
       const cacheFile = path.join(open, inside, 'policy.json')
       const pins = await fromSigned(() => v(5), { cacheFile })
-      assert.deepEqual(await told(pins), ['ERR_TLS_PIN_UNSAFE policy.json', 'ERR_TLS_PIN_UNSAFE policy.json'], name)
+      assert.deepEqual(await told(pins), ['ERR_TLS_PIN_UNSAFE policy.json', 'ENOENT policy.json'], name)
       assert.equal(fs.existsSync(cacheFile), false)
     }
   })
 
+  test('is not gone behind where others can write either, but stands in for nothing', {
+    skip: !process.getuid
+  }, async t => {
+    const cacheFile = cacheIn(t)
+    await fromSigned(() => v(9), { cacheFile })
+    fs.chmodSync(path.dirname(cacheFile), 0o777)
+    for (const [source, code] of /** @type {[() => string, string][]} */ ([
+      [() => v(5), ROLLBACK],
+      [() => signedFor(key, 'other.example', { version: 9 }), ROLLBACK],
+      [down, 'ECONNREFUSED']
+    ])) {
+      await assert.rejects(fromSigned(source, { cacheFile }), { code, source: 'the loader' })
+    }
+    const unsafe = 'ERR_TLS_PIN_UNSAFE policy.json'
+    for (const [version, errors] of /** @type {[number, string[]][]} */ ([
+      [9, [unsafe]],
+      [10, [unsafe, unsafe]]
+    ])) {
+      const pins = await fromSigned(() => v(version), { cacheFile })
+      assert.deepEqual([hostsOf(pins), await told(pins)], [`v${version}.example`, errors])
+      assert.equal(fs.readFileSync(cacheFile, 'utf8'), v(9), 'nothing is written there')
+    }
+  })
+
   test('that cannot be written is told, and the policy is in force all the same', async t => {
-    const folder = temporaryFolder(t)
-    fs.writeFileSync(path.join(folder, 'file'), '')
-    const pins = await fromSigned(() => v(5), { cacheFile: path.join(folder, 'file', 'policy.json') })
+    const cacheFile = cacheIn(t)
+    t.mock.method(fs.promises, 'rename', async () => {
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    })
+    const pins = await fromSigned(() => v(5), { cacheFile })
     assert.equal(hostsOf(pins), 'v5.example')
-    assert.equal((await told(pins)).length, 2)
+    assert.deepEqual(await told(pins), ['ENOSPC policy.json', 'ENOENT policy.json'])
+    assert.deepEqual(fs.readdirSync(path.dirname(cacheFile)), [])
   })
 })
 
@@ -548,6 +660,28 @@ describe('a URL', LIMIT, () => {
     assert.ok(server.requests.every(({ headers }) => headers['if-none-match'] !== '"3"'))
   })
 
+  test('of whose answers one was refused is not asked with the tag of that one', async t => {
+    const [v1, v2] = [1, 2].map(version => signedFor(key, `v${version}.example`, { version }))
+    const evil = signedFor(other, 'evil.example', { version: 9 })
+    const answers = [
+      { tag: '"1"', body: v1 },
+      { tag: '"2"', body: evil },
+      { tag: '"1"', body: undefined }
+    ]
+    const server = await serve(t, (_, response) => {
+      const { tag, body } = answers[server.requests.length - 1] ?? { tag: '"2"', body: v2 }
+      response.writeHead(body === undefined ? 304 : 200, { etag: tag }).end(body)
+    })
+    const pins = await fromSigned(server.url, { interval: 5 })
+    t.after(() => pins.close())
+    const change = next(pins, 'change')
+    assert.equal((await next(pins, 'loadError')).code, SIGNATURE)
+    await change
+    assert.equal(hostsOf(pins), 'v2.example')
+    const tags = server.requests.slice(0, 4).map(({ headers }) => headers['if-none-match'])
+    assert.deepEqual(tags, [undefined, '"1"', '"1"', '"1"'])
+  })
+
   for (const [name, handler, code] of /** @type {[string, import('node:http').RequestListener, string][]} */ ([
     ['that is not there', (_, response) => response.writeHead(404).end(), 'ERR_OPERATION_FAILED'],
     ['that answers 304 without being asked to', (_, response) => response.writeHead(304).end(), 'ERR_OPERATION_FAILED'],
@@ -576,6 +710,11 @@ describe('a URL', LIMIT, () => {
     const server = await serve(t, (_, response) => response.end(signedFor(other, 'evil.example', { version: 99 })))
     await assert.rejects(fromSigned(server.url), { code: SIGNATURE, source: `${server.url}/` })
   })
+})
+
+test('a pipe is no source, and not waited for', { ...LIMIT, skip: !process.getuid }, async t => {
+  const source = pipe(t)
+  await assert.rejects(fromSigned(source), { code: 'ERR_INVALID_ARG_VALUE', source, message: /is not a regular file$/ })
 })
 
 test('a file that is signed anew is noticed at the next look', LIMIT, async t => {

@@ -13,9 +13,11 @@ const { PinnedClient, verifyChain } = require('..')
 const { inProcess } = require('./helpers/node-tls')
 const { ca, crl, daysFromNow, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
+const { pipe } = require('./helpers/sources')
 
 const BOUNDED = { timeout: 20_000 }
 const REVOKED = { code: 'CERT_REVOKED' }
+const IS_WINDOWS = process.platform === 'win32'
 const POST = { method: 'POST', body: 'secret' }
 
 /** @typedef {import('./helpers/pki').Certificate} Certificate */
@@ -295,6 +297,41 @@ describe('lists in files', BOUNDED, () => {
     fs.renameSync(`${file}.new`, file)
     await server.settled()
     assert.equal(messages.length, 3)
+  })
+
+  test('a pipe is not waited for, and a file without end not read', { ...BOUNDED, skip: IS_WINDOWS }, async t => {
+    const made = folder(t)
+    const file = path.join(made, 'crl.pem')
+    const large = path.join(made, 'large.pem')
+    fs.writeFileSync(large, '')
+    fs.truncateSync(large, 64 * 1024 * 1024 + 1)
+    for (const [files, message] of /** @type {[string, RegExp][]} */ ([
+      ['/dev/null', /null is not a regular file$/],
+      [large, /large\.pem is larger than 67108864 bytes$/]
+    ])) {
+      const options = { pins: good.pin, ca: root.pem, crl: { files } }
+      assert.throws(() => new PinnedClient(options), { code: 'ERR_INVALID_ARG_VALUE', message })
+    }
+
+    fs.writeFileSync(file, ofRoot + clean)
+    const { server, client, ask } = await setUp(t, { crl: { files: file, interval: 10 } })
+    await ask()
+    const { appBytes } = server
+    for (const other of [pipe(t), large]) {
+      const told = new Promise(resolve => {
+        subscribe('tls-pinning:load-error', resolve)
+        t.after(() => unsubscribe('tls-pinning:load-error', resolve))
+      })
+      fs.symlinkSync(other, `${file}.new`)
+      fs.renameSync(`${file}.new`, file)
+      assert.equal((await told).error.code, 'ERR_INVALID_ARG_VALUE')
+    }
+    fs.writeFileSync(`${file}.new`, ofRoot + revoking)
+    fs.renameSync(`${file}.new`, file)
+    await server.settled()
+    await assert.rejects(client.request(server.url, POST), REVOKED)
+    await server.settled()
+    assert.equal(server.appBytes, appBytes)
   })
 
   test('broken ones are a warning of the process where nobody listens', BOUNDED, async t => {

@@ -4,12 +4,15 @@
 const fs = require('node:fs')
 const { channel } = require('node:diagnostics_channel')
 const { argumentError, isPlain, own } = require('./errors.js')
+const { readRegular, readRegularSync } = require('./regular-file.js')
 
 const loadErrorChannel = channel('tls-pinning:load-error')
 
 /** Milliseconds between two looks at the files. */
 const INTERVAL = 60_000
 const MOST_INTERVAL = 2 ** 31 - 1
+/** Bytes of a file. The largest public lists have some ten million. */
+const MOST_BYTES = 64 * 1024 * 1024
 
 /**
  * @typedef {{ replaceCrl(crl: unknown): void }} Client
@@ -50,7 +53,7 @@ class CrlFiles {
   /** Their content. The state is taken first: what changes meanwhile is read once more. */
   read() {
     this.#state = this.#files.map(file => stateOf(fs.statSync(file, { bigint: true }))).join()
-    return this.#files.map(file => fs.readFileSync(file))
+    return this.#files.map(file => limited(readRegularSync(file, MOST_BYTES), file))
   }
 
   /**
@@ -79,7 +82,7 @@ class CrlFiles {
       const stats = await Promise.all(this.#files.map(file => fs.promises.stat(file, { bigint: true })))
       const state = stats.map(stateOf).join()
       if (state === this.#state) return
-      const lists = await Promise.all(this.#files.map(file => fs.promises.readFile(file)))
+      const lists = await Promise.all(this.#files.map(async file => limited(await readRegular(file, MOST_BYTES), file)))
       client.replaceCrl(lists)
       this.#state = state
       this.#told = ''
@@ -111,6 +114,15 @@ class CrlFiles {
  */
 function stateOf({ dev, ino, size, mtimeNs, ctimeNs }) {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':')
+}
+
+/**
+ * @param {Buffer} bytes
+ * @param {string} file
+ */
+function limited(bytes, file) {
+  if (bytes.length > MOST_BYTES) throw wrong(`${file} is larger than ${MOST_BYTES} bytes`)
+  return bytes
 }
 
 /** @param {string} message */

@@ -2,6 +2,7 @@
 // What tests of policy sources share: a folder of their own, policies by name, and waiting for a pin set that keeps no
 // process alive.
 
+const { execFileSync } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const os = require('node:os')
@@ -16,6 +17,21 @@ function temporaryFolder(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tls-pinning-sources-'))
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
   return folder
+}
+
+/**
+ * A named pipe that nobody writes to. Whoever waits at it is let go when the test has ended.
+ * @param {{ after: (end: () => void) => void }} t
+ */
+function pipe(t) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tls-pinning-pipe-'))
+  const file = path.join(folder, 'pipe')
+  execFileSync('mkfifo', [file])
+  t.after(() => {
+    fs.closeSync(fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_NONBLOCK))
+    fs.rmSync(folder, { recursive: true })
+  })
+  return file
 }
 
 /**
@@ -49,4 +65,4 @@ function hostsOf(pins) {
   return Object.keys(pins.toJSON().hosts).join()
 }
 
-module.exports = { hostsOf, next, pinned, replaceFile, temporaryFolder }
+module.exports = { hostsOf, next, pinned, pipe, replaceFile, temporaryFolder }

@@ -1,8 +1,8 @@
 'use strict'
 // The bytes of a signed policy: out of a file, from a URL, or from a function. Neither the way nor the place is trusted.
 
-const fs = require('node:fs')
 const { argumentError, fromFailure } = require('../errors.js')
+const { readRegular } = require('../regular-file.js')
 const { kind } = require('../trust.js')
 const { MOST_BYTES } = require('./envelope.js')
 const { pathOf } = require('./file.js')
@@ -36,17 +36,7 @@ function bytesOf(source) {
  * @returns {Bytes}
  */
 function fileBytes(file) {
-  return { name: file, load: signal => readFile(file, signal) }
-}
-
-/**
- * A file that is no larger than an envelope may be.
- * @param {string} file
- * @param {AbortSignal} [signal]
- */
-async function readFile(file, signal) {
-  const pieces = fs.createReadStream(file, { signal, end: MOST_BYTES })
-  return limited(pieces)
+  return { name: file, load: signal => readRegular(file, MOST_BYTES, signal) }
 }
 
 /**
@@ -84,7 +74,10 @@ function urlBytes(url) {
       } catch (error) {
         throw reason(error)
       }
-      if (response.status === 304 && tag !== null) return undefined
+      if (response.status === 304 && tag !== null) {
+        next = tag // not that of an answer that was refused meanwhile
+        return undefined
+      }
       if (response.status !== 200) {
         await response.body?.cancel()
         const message = `${name} answered with status ${response.status}`
@@ -119,4 +112,4 @@ function reason(error) {
   return typeof error?.cause?.code === 'string' ? error.cause : error
 }
 
-module.exports = { bytesOf, readFile }
+module.exports = { bytesOf }

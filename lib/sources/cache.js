@@ -1,12 +1,14 @@
 'use strict'
 // The last signed policy that was accepted, on disk: what a program starts with where its source cannot be reached, and the
-// version that it does not go behind. It is verified like any other source; what has to be safe is that nobody removes it.
+// version that it does not go behind. It is verified like any other source; what has to be safe is that nobody removes it or
+// puts an older one into its place.
 
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
 const { fromFailure } = require('../errors.js')
-const { readFile } = require('./bytes.js')
+const { readRegular } = require('../regular-file.js')
+const { MOST_BYTES } = require('./envelope.js')
 
 class Cache {
   /** @param {string} file */
@@ -14,9 +16,24 @@ class Cache {
     this.file = file
   }
 
+  /** What is kept; `undefined` where there is nothing. */
   async read() {
-    checkFolder(path.dirname(this.file))
-    return readFile(this.file)
+    try {
+      return await readRegular(this.file, MOST_BYTES)
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  /** Why others could have put there what is kept, if they could. */
+  problem() {
+    try {
+      checkFolder(path.dirname(this.file))
+      return undefined
+    } catch (error) {
+      return error
+    }
   }
 
   /**

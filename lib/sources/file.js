@@ -1,11 +1,13 @@
 'use strict'
 // A policy in a file, and in a variable of the environment.
 
-const fs = require('node:fs')
+const crypto = require('node:crypto')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
 const { argumentError, PinInvalidError } = require('../errors.js')
+const { readRegular, readRegularSync } = require('../regular-file.js')
 const { kind } = require('../trust.js')
+const { MOST_BYTES } = require('./envelope.js')
 const { loadError, onClose, putIntoForce, read, tell, textOf } = require('./keep.js')
 const { checkOptions, milliseconds } = require('./options.js')
 const { watch: watchPath } = require('./watch.js')
@@ -23,13 +25,13 @@ function fromFile(file, options) {
   const source = pathOf(file)
   const { watch } = checkOptions(options, ['watch'])
   const settings = watchSettings(watch)
-  if (!settings) return load(source, fs.readFileSync)
+  if (!settings) return load(source)
   /** @type {ReturnType<typeof follow> | undefined} */
   let follower
   // Before the first look, so that no change falls between.
   const stop = watchPath(source, settings, () => follower?.look())
   try {
-    const pins = load(source, fs.readFileSync)
+    const pins = load(source)
     follower = follow(pins, source)
     onClose(pins, () => {
       stop()
@@ -42,16 +44,23 @@ function fromFile(file, options) {
   }
 }
 
-/**
- * @param {string} source
- * @param {(file: string) => Uint8Array} readFile
- */
-function load(source, readFile) {
+/** @param {string} source */
+function load(source) {
   try {
-    return read(textOf(readFile(source), source))
+    return policyOf(readRegularSync(source, MOST_BYTES), source)
   } catch (error) {
     throw loadError(error, source)
   }
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {string} source
+ */
+function policyOf(bytes, source) {
+  if (bytes.length <= MOST_BYTES) return read(textOf(bytes, source))
+  const message = `${source}: the policy is larger than ${MOST_BYTES} bytes`
+  throw new PinInvalidError({ code: 'ERR_TLS_PIN_INVALID', message, phase: 'policy', place: '' })
 }
 
 /**
@@ -70,28 +79,20 @@ function follow(pins, source) {
     again = isLooking
     if (isLooking || closed) return
     isLooking = true
-    const outcome = await fs.promises.readFile(source).then(
-      bytes => ({ bytes, key: bytes.toString('base64') }),
-      error => ({ error, key: `${error}` })
-    )
-    isLooking = false
-    if (!closed && outcome.key !== last) {
-      last = outcome.key
-      take(outcome)
-    }
-    if (again) look()
-  }
-
-  /** @param {{ bytes?: Uint8Array, error?: unknown }} outcome */
-  const take = ({ bytes, error }) => {
-    let next
+    /** @type {string | undefined} */
+    let found
     try {
-      if (!bytes) throw error
-      next = read(textOf(bytes, source))
+      const bytes = await readRegular(source, MOST_BYTES)
+      found = crypto.createHash('sha256').update(bytes).digest('hex')
+      if (!closed && found !== last) putIntoForce(pins, policyOf(bytes, source))
     } catch (error) {
-      return tell(pins, loadError(error, source))
+      found ??= `${error}`
+      if (!closed && found !== last) tell(pins, loadError(error, source))
+    } finally {
+      last = found
+      isLooking = false
+      if (again) look()
     }
-    putIntoForce(pins, next)
   }
 
   return {

@@ -15,6 +15,9 @@ const { attempt, refresh, scheduleOf } = require('./refresh.js')
 
 const OPTIONS = ['source', 'publicKeys', 'cacheFile', 'clock', 'interval', 'jitter', 'timeout']
 
+/** Into a cache that another process writes to at the same time. */
+const MOST_WRITES = 3
+
 /** @typedef {{ signed: import('./envelope.js').Signed, envelope: Uint8Array | string }} Accepted */
 
 /** @param {Record<string, any>} options */
@@ -32,8 +35,16 @@ async function fromSigned(options) {
   /** @type {import('./keep.js').LoadError[]} */
   const problems = []
   /** @type {Accepted | undefined} */
-  let newest = await recall(cache, keys, problems)
-  const isCached = () => newest !== undefined
+  let newest = cache && (await recall(cache, keys))
+  /** What a source that fails is replaced by: nothing that others may have put there. */
+  let standIn = newest
+  if (cache) {
+    const problem = newest ? cache.problem() : noneKept(cache.file)
+    if (problem) {
+      problems.push(loadError(problem, cache.file))
+      standIn = undefined
+    }
+  }
 
   /** @param {AbortSignal} signal @returns {Promise<Accepted>} */
   const load = async signal => {
@@ -50,8 +61,8 @@ async function fromSigned(options) {
     first = await attempt(load, schedule.timeout, { source: source.name })
     source.keep?.()
   } catch (error) {
-    if (!isCached()) throw error
-    first = /** @type {Accepted} */ (newest)
+    if (!standIn) throw error
+    first = standIn
     try {
       judge(first.signed, undefined, now(clock))
     } catch {
@@ -61,17 +72,25 @@ async function fromSigned(options) {
   }
   const pins = read(first.signed.policy)
 
+  /** What keeping has failed with, so that it is told once for each policy. @type {string | undefined} */
+  let failed
   /** @param {Accepted} accepted */
   const keep = async accepted => {
-    const isNew = accepted.signed.digest !== newest?.signed.digest
+    if (accepted.signed.digest !== newest?.signed.digest) failed = undefined
     newest = accepted
-    if (!isNew || !cache) return
+    if (!cache) return
     try {
-      // Of another process, which has seen a newer one.
-      const kept = await recall(cache, keys, [])
-      if (!kept || kept.signed.version < accepted.signed.version) await cache.write(accepted.envelope)
+      // Another process may have seen a newer one, or write an older one over this: it is looked at again each time.
+      for (let write = 0; write < MOST_WRITES; write++) {
+        const kept = await recall(cache, keys)
+        if (kept && kept.signed.version >= accepted.signed.version) break
+        await cache.write(accepted.envelope)
+      }
+      failed = undefined
     } catch (error) {
-      tell(pins, loadError(error, cache.file))
+      const told = loadError(error, cache.file)
+      if (told.code !== failed) tell(pins, told)
+      failed = told.code
     }
   }
   await keep(first)
@@ -94,26 +113,31 @@ async function fromSigned(options) {
 }
 
 /**
- * The policy that was accepted last, if it is genuine: also one that has expired says which version not to go behind.
- * @param {InstanceType<typeof Cache> | undefined} cache
+ * The policy that was accepted last: wherever it lies, and also when it has expired, it says which version not to go behind,
+ * since it is genuine. Throws if what is there does not tell: then it is neither passed over nor written over.
+ * @param {InstanceType<typeof Cache>} cache
  * @param {import('./keys.js').PublicKey[]} keys
- * @param {import('./keep.js').LoadError[]} problems
  * @returns {Promise<Accepted | undefined>}
  */
-async function recall(cache, keys, problems) {
-  if (!cache) return undefined
+async function recall(cache, keys) {
   try {
     const envelope = await cache.read()
-    return { envelope, signed: open(envelope, keys) }
+    return envelope && { envelope, signed: open(envelope, keys) }
   } catch (error) {
-    problems.push(loadError(isMissing(error) ? noneKept(cache.file) : error, cache.file))
-    return undefined
+    throw unusable(error, cache.file)
   }
 }
 
-/** @param {unknown} error */
-function isMissing(error) {
-  return /** @type {NodeJS.ErrnoException} */ (error)?.code === 'ENOENT'
+/**
+ * @param {unknown} error
+ * @param {string} file
+ */
+function unusable(error, file) {
+  const { code, message, place } = /** @type {any} */ (loadError(error, file))
+  const why = `so that an older one cannot be told: ${message.replace(/^ERR_\w+: /, '')}`
+  const advice = 'find out why, and remove the file only if an older policy may come into force'
+  const all = `the policy that is kept in ${file} cannot be used, ${why}; ${advice}`
+  return loadError(fromFailure({ code, message: all, phase: 'policy', place }), file)
 }
 
 /** @param {string} file */
