@@ -457,6 +457,64 @@ describe('JSON', LIMIT, () => {
   })
 })
 
+describe('the expiry of the policy as a whole', LIMIT, () => {
+  const OVER = '2020-01-01T00:00:00Z'
+  const codes = (/** @type {any} */ { findings }) =>
+    findings.flatMap((/** @type {any} */ { code, level }) => (level === 'finding' ? code : []))
+
+  it('that has come is a finding of it and of each host, in every format', async () => {
+    const hosts = {
+      'good.example': pins('good'),
+      'issued.example': { pins: pins('issued'), expires: OVER },
+      'other.example': { pins: pins('other'), expires: OVER, onExpiry: 'allow' }
+    }
+    const file = write('over.json', { expires: OVER, hosts })
+    const { status, stdout } = await check(file, '--json')
+    const told = JSON.parse(stdout)
+    assert.deepEqual([status, told.expires, codes(told)], [1, '2020-01-01T00:00:00.000Z', ['expired']])
+    assert.match(
+      told.findings[0].message,
+      /^the policy expired on 2020-01-01T00:00:00Z, \d+ days ago: every host is ref/
+    )
+    // The second's own entry says it already; that of the third says the opposite.
+    assert.deepEqual(told.hosts.map(codes), [['refused'], [], ['refused']])
+    assert.ok(told.hosts.every((/** @type {any} */ one) => one.status === 'match' && !one.accepted))
+    assert.match(
+      told.hosts[0].findings[0].message,
+      /^its pins match, and it is refused all the same: ERR_TLS_PIN_EXPIRED/
+    )
+
+    const table = await check(file)
+    assert.equal(table.status, 1)
+    assert.match(table.stdout, /\nfinding {2}policy +expired: the policy expired on/)
+    assert.match(table.stdout, /\nfinding {2}good\.example +refused: its pins match/)
+    const junit = await check(file, '--format', 'junit')
+    assert.match(junit.stdout, /name="policy">\s*<failure type="expired" message="the policy expired/)
+    const series = exposition((await check(file, '--format', 'prometheus')).stdout)
+    const gauge = series.filter(({ name }) => name === 'tls_pinning_policy_expires_timestamp_seconds')
+    assert.deepEqual(gauge, [{ name: gauge[0]?.name, labels: { policy: file }, value: 1_577_836_800 }])
+
+    const named = await check(file, 'good.example', '--json')
+    assert.deepEqual([named.status, codes(JSON.parse(named.stdout))], [1, ['expired']])
+  })
+
+  it('that comes within --days is one of it alone', async () => {
+    const file = write('soon.json', { expires: daysFromNow(20.5), hosts: { 'good.example': pins('good') } })
+    const { status, stdout } = await check(file, '--json')
+    const told = JSON.parse(stdout)
+    assert.deepEqual([status, codes(told), told.hosts.map(codes)], [1, ['expires'], [[]]])
+    assert.match(told.findings[0].message, /^the policy expires on .*, in 20 days: from then on every host is refused$/)
+    const later = await check(file, '--days', '10', '--json')
+    assert.deepEqual([later.status, JSON.parse(later.stdout).findings], [0, []])
+  })
+
+  it('is not there where the policy has none', async () => {
+    const file = write('never.json', { 'good.example': pins('good') })
+    assert.equal(JSON.parse((await check(file, '--json')).stdout).expires, null)
+    assert.doesNotMatch((await check(file, '--format', 'prometheus')).stdout, /policy_expires/)
+  })
+})
+
 describe('what is behind a match', LIMIT, () => {
   it('a key that the server and its issuer share counts where the entry looks for it', async () => {
     for (const [role, position] of /** @type {const} */ ([
@@ -625,6 +683,7 @@ describe('the decisions', () => {
     host: 'a',
     port: 443,
     pattern: 'a',
+    accepted: true,
     mode: 'enforce',
     matched: null,
     expected: [],
@@ -636,6 +695,11 @@ describe('the decisions', () => {
   /** @type {[name: string, examined: any, expected: string[]][]} */
   const HOSTS = [
     ['a match', host({ status: 'match' }), []],
+    [
+      'a match that is refused',
+      host({ status: 'match', accepted: false, error: { code: 'E', message: 'a:443: over\nmore' } }),
+      ['refused: its pins match, and it is refused all the same: E: over']
+    ],
     ['unreachable', host({ status: 'unreachable', error: { code: 'ECONNREFUSED', message: 'x', hint: 'y' } }), []],
     [
       'a certificate at the limit',

@@ -204,6 +204,18 @@ change the source, or give --lossy if it is meant
     assert.deepEqual(result, { status: 1, stdout: '', stderr: LOOSER + ERROR })
   })
 
+  it('is told on a line of its own, with nothing in it that a terminal obeys', async () => {
+    const keys = [A, B].map(one => `<string>${base64(one)}</string>`).join('')
+    const uri = 'https://r.example/&#x9b;2J&#x202e;&#10;looser: forged'
+    const stdin = `<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict><key>TSKPinnedDomains</key><dict>
+<key>a.example</key><dict><key>TSKEnforcePinning</key><true/><key>TSKReportUris</key><array><string>${uri}</string></array>
+<key>TSKPublicKeyHashes</key><array>${keys}</array></dict></dict></dict></plist>`
+    const { status, stderr } = await cli(['convert', '--from', 'trustkit', '--to', 'policy'], { stdin })
+    const told = 'note: hosts["a.example"]: where failures are reported to is not in a policy: '
+    const shown = 'https://r.example/\\u{9b}2J\\u{202e}\\u{a}looser: forged\n'
+    assert.deepEqual([status, stderr], [0, told + shown])
+  })
+
   it('is told, and written if that is meant', async () => {
     const result = await cli(['convert', '--to', 'okhttp', '--lossy'], { stdin: source })
     assert.deepEqual(result, { status: 0, stdout: GOLDEN.okhttp, stderr: LOOSER })

@@ -309,6 +309,62 @@ describe('hosts', () => {
   })
 })
 
+describe('the expiry of a policy as a whole', () => {
+  const T = '2030-01-01T00:00:00Z'
+  const LATER = '2031-01-01T00:00:00Z'
+  const host = { 'a.example': [A] }
+  const loose = (/** @type {string} */ expires) => ({ 'a.example': { pins: [A], expires, onExpiry: 'allow' } })
+  const whole = (/** @type {string} */ from, /** @type {string} */ to) => `every host: looser ${from} → ${to}`
+  const REFUSED = `${T}, then refused`
+  const gone = whole(REFUSED, 'never')
+
+  /** From one that is stricter to one that is looser. @type {[name: string, a: any, b: any, expected: string[]][]} */
+  const ROWS = [
+    ['gone', { expires: T, hosts: host }, { hosts: host }, [gone]],
+    ['later', { expires: T, hosts: host }, { expires: LATER, hosts: host }, [whole(REFUSED, `${LATER}, then refused`)]],
+    [
+      'gone, where unlisted hosts are allowed',
+      { expires: T, unlisted: 'allow', hosts: host },
+      { unlisted: 'allow', hosts: host },
+      [gone]
+    ],
+    [
+      'gone, from an entry that lets through at the same moment',
+      { expires: T, hosts: loose(T) },
+      { hosts: loose(T) },
+      [gone, `a.example: looser ${REFUSED} → ${T}, then not pinned`]
+    ],
+    [
+      'gone, from an entry that lets through later',
+      { expires: T, hosts: loose(LATER) },
+      { hosts: loose(T) },
+      [gone, `a.example: looser ${REFUSED} → ${T}, then not pinned`]
+    ],
+    [
+      'later than that of an entry that lets through',
+      { expires: T, hosts: loose('2029-01-01T00:00:00Z') },
+      { expires: LATER, hosts: loose('2029-01-01T00:00:00Z') },
+      [whole(REFUSED, `${LATER}, then refused`)]
+    ],
+    ['the same', { expires: T, hosts: loose(LATER) }, { expires: T, hosts: host }, []],
+    ['the same moment', { expires: T, hosts: host }, { expires: '2030-01-01T01:00:00+01:00', hosts: host }, []]
+  ]
+  for (const [name, a, b, expected] of ROWS) {
+    it(name, () => {
+      const said = (/** @type {any} */ one, /** @type {any} */ other) =>
+        differences(new PinSet(one), new PinSet(other)).flatMap(({ hosts, changes }) =>
+          changes.map(({ what, direction, from, to }) => {
+            assert.equal(what, 'expiry')
+            return `${hosts}: ${direction} ${from} → ${to}`
+          })
+        )
+      assert.deepEqual(said(a, b), expected)
+      const back = expected.map(line => line.replace(/looser (.*) → (.*)$/, 'stricter $2 → $1'))
+      assert.deepEqual(said(b, a), back)
+    })
+  }
+})
+
 describe('the command', () => {
   const before = {
     hosts: {

@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { it } = require('node:test')
+const { text: drillText } = require('../bin/drill/report.js')
 const { Ui, printable } = require('../bin/ui.js')
 
 /** @type {[text: string, shown: string][]} */
@@ -34,10 +35,46 @@ it('an error keeps its own lines, and nothing else', () => {
   assert.equal(written(), 'error: first \\u{1b}[2J\nsecond\ndo this\n')
 })
 
+it('so do a hint and a remark, and what is being done is on one line', () => {
+  const { ui, written } = recorded({ json: false })
+  ui.fail({ code: 'E', message: 'first', hint: 'do \u001b]0;this\u0007\nor that' })
+  ui.note('first \u009b2J\n\u202esecond')
+  assert.equal(written(), 'error: first\ndo \\u{1b}]0;this\\u{7}\nor that\nfirst \\u{9b}2J\n\\u{202e}second\n')
+  const terminal = recorded({ json: false })
+  terminal.ui.progress('asking \u001b[2J\na')
+  assert.equal(terminal.written(), 'asking \\u{1b}[2J\\u{a}a')
+})
+
+it('a drill tells hosts and clients as text', () => {
+  const { ui } = recorded({ json: false })
+  const evil = 'a\u001b[2J\u202e\nb'
+  const at = { host: evil, port: 1, client: evil, place: evil }
+  const counts = { intercepted: 0, undecided: 0, unreached: 0, refused: 0, untrusted: 0, check: 0, pins: 2 }
+  const finding = { ...at, via: null, verdict: 'pins', reason: evil, leaked: null, made: 1, attacked: 1 }
+  const connections = [finding, { ...finding, via: evil }]
+  const told = drillText(/** @type {any} */ ({ command: [], runs: 1, connections, plain: [at], counts }), ui)
+  const shown = 'a\\u{1b}[2J\\u{202e}\\u{a}b'
+  const lines = told.split('\n').map(line => line.split(/ {2,}/))
+  const by = `${shown} (${shown})`
+  assert.deepEqual(lines, [
+    [`${shown}:1`, by, 'refused by pins', shown],
+    [`${shown} via ${shown}`, by, 'refused by pins', shown],
+    [`${shown}:1`, by, 'no TLS'],
+    [''],
+    ['All 2 refused, all by pins.'],
+    ['']
+  ])
+})
+
 /** @param {{ json: boolean }} options */
 function recorded({ json }) {
   /** @type {string[]} */
   const all = []
-  const stream = /** @type {any} */ ({ on() {}, write: (/** @type {string} */ text) => all.push(text) })
+  const stream = /** @type {any} */ ({
+    on() {},
+    isTTY: true,
+    hasColors: () => false,
+    write: (/** @type {string} */ text) => all.push(text)
+  })
   return { ui: new Ui({ json, out: stream, err: stream }), written: () => all.join('') }
 }

@@ -79,6 +79,33 @@ describe('keygen', LIMIT, () => {
 })
 
 describe('sign and verify', LIMIT, () => {
+  test('a file that is called like the key is not read in its place', async t => {
+    const { cwd, run, sign, made } = await setUp(t)
+    const other = JSON.parse((await run(['keygen', '--json', '--out', 'other.pem'])).stdout).publicKey
+    const decoy = path.join(cwd, made.publicKey)
+    fs.mkdirSync(path.dirname(decoy), { recursive: true })
+    fs.writeFileSync(decoy, other)
+    assert.equal((await sign('--expires', '90d', '--version', '3', '--out', 'p.json')).status, 0)
+    const verify = (/** @type {string} */ file) => run(['verify', file, '--public-key', made.publicKey])
+    assert.equal((await verify('p.json')).status, 0)
+    const forged = ['sign', 'policy.json', '--key', 'other.pem', '--expires', '90d', '--out', 'forged.json']
+    assert.equal((await run(forged)).status, 0)
+    assert.equal((await verify('forged.json')).status, 1)
+    const next = [
+      'sign',
+      'policy.json',
+      '--key',
+      'other.pem',
+      '--expires',
+      '90d',
+      '--previous',
+      'p.json',
+      '--public-key'
+    ]
+    const { status, stdout } = await run([...next, made.publicKey, '--json'])
+    assert.deepEqual([status, JSON.parse(stdout).version], [0, 4])
+  })
+
   test('what is signed is genuine, says what the policy says, and is what programs read', async t => {
     const { cwd, sign, verify, made } = await setUp(t)
     const { status, stdout, stderr } = await sign('--expires', '90d', '--out', 'policy.signed.json')

@@ -48,11 +48,11 @@ class Ui {
   }
 
   /**
-   * A remark for whoever looks on.
+   * A remark for whoever looks on, without styles; it may have several lines.
    * @param {string} text
    */
   note(text) {
-    this.error(`${text}\n`)
+    this.error(`${printableLines(text)}\n`)
   }
 
   /** @param {string} text */
@@ -68,7 +68,7 @@ class Ui {
   progress(text) {
     if (!this.#err.isTTY || this.isJson) return
     this.#clear()
-    this.#line = text.slice(0, (this.#err.columns || 80) - 1)
+    this.#line = printable(text).slice(0, (this.#err.columns || 80) - 1)
     this.#err.write(this.#line)
   }
 
@@ -76,7 +76,7 @@ class Ui {
   fail({ code, message, hint }) {
     if (this.isJson) return this.result({ error: { code, message, hint } }, () => '')
     const label = colours(this.#err) ? styleText('red', 'error:', { validateStream: false }) : 'error:'
-    this.error(`${label} ${message.split('\n').map(printable).join('\n')}\n${hint}\n`)
+    this.error(`${label} ${printableLines(message)}\n${printableLines(hint)}\n`)
   }
 
   end() {
@@ -128,6 +128,14 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu
  */
 function printable(text) {
   return String(text).replace(UNPRINTABLE, character => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
+/**
+ * A text of several lines, each of them printable.
+ * @param {string} text
+ */
+function printableLines(text) {
+  return text.split('\n').map(printable).join('\n')
 }
 
 /**

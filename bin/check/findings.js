@@ -8,7 +8,7 @@ const DAY = 86_400_000
 /** @typedef {import('./examine.js').Examined} Examined */
 /**
  * @typedef {object} Finding
- * @property {string} code Stable: `mismatch`, `untrusted`, `unlisted`, `certificate-expires`, `expired`, `expires`; as
+ * @property {string} code Stable: `mismatch`, `untrusted`, `unlisted`, `refused`, `certificate-expires`, `expired`, `expires`; as
  *   warnings `report-only`, `not-checked` and those of `lint`.
  * @property {'finding' | 'warning'} level A finding is an exit code of 1.
  * @property {string} message
@@ -18,15 +18,16 @@ const DAY = 86_400_000
  * What is wrong with a host, or soon will be. That it could not be reached is no finding.
  * @param {Examined} examined
  * @param {{ now: number, days: number }} when
+ * @param {boolean} [isToldOf] Whether its entry's own expiry says already that it is refused.
  * @returns {Finding[]}
  */
-function hostFindings(examined, { now, days }) {
-  const { status, mode, expected, certificates, error } = examined
+function hostFindings(examined, { now, days }, isToldOf = false) {
+  const { status, accepted, mode, expected, certificates, error } = examined
   /** @type {Finding[]} */
   const findings = []
   if (status === 'mismatch') {
     const all = expected.length === 1 ? 'its pin is' : `its ${expected.length} pins are`
-    const then = mode === 'report' ? '; the entry only reports, so that clients connect all the same' : ''
+    const then = mode === 'report' && accepted ? '; the entry only reports, so that clients connect all the same' : ''
     findings.push(finding('mismatch', `${all} not on the verified path${then}`))
   }
   if (status === 'untrusted') {
@@ -35,6 +36,9 @@ function hostFindings(examined, { now, days }) {
     findings.push(finding('untrusted', `${reason(examined)}${by}`))
   }
   if (status === 'unlisted') findings.push(finding('unlisted', 'the policy has no entry for it: it is not pinned'))
+  if (status === 'match' && !accepted && !isToldOf) {
+    findings.push(finding('refused', `its pins match, and it is refused all the same: ${reason(examined)}`))
+  }
   // Of a path that is refused the verifier has told already.
   for (const { subject, validTo } of status === 'untrusted' ? [] : certificates) {
     if (validTo && validTo.getTime() - now <= days * DAY) {
@@ -55,13 +59,8 @@ function entryFindings(pattern, entry, { now, days }) {
   /** @type {Finding[]} */
   const findings = []
   const expires = entry.expires === undefined ? null : new Date(entry.expires)
-  const isLoose = entry.onExpiry === 'allow' || entry.mode === 'report'
-  const then = isLoose ? 'its hosts are connected to unpinned' : 'its hosts are refused'
-  if (expires && expires.getTime() <= now) {
-    findings.push(finding('expired', `the entry expired ${moment(expires, now)}: ${then}`))
-  } else if (expires && expires.getTime() - now <= days * DAY) {
-    findings.push(finding('expires', `the entry expires ${moment(expires, now)}: from then on ${then}`))
-  }
+  const then = isLoose(entry) ? 'its hosts are connected to unpinned' : 'its hosts are refused'
+  findings.push(...expiryFindings('the entry', expires, then, { now, days }))
   if (entry.mode === 'report') {
     const until = expires ? '' : ', and nothing says until when'
     findings.push(
@@ -73,6 +72,26 @@ function entryFindings(pattern, entry, { now, days }) {
   const said = ['expired', 'expires-soon', 'report-without-expiry']
   const others = warnings.filter((/** @type {any} */ { code }) => !said.includes(code))
   return [...findings, ...others.map((/** @type {any} */ { code, message }) => warning(code, message))]
+}
+
+/** Whether an entry lets through what it no longer decides about. @param {any} entry As in the canonical form. */
+function isLoose({ onExpiry, mode }) {
+  return onExpiry === 'allow' || mode === 'report'
+}
+
+/**
+ * That it has expired, or soon will.
+ * @param {string} what
+ * @param {Date | null} expires
+ * @param {string} then
+ * @param {{ now: number, days: number }} when
+ * @returns {Finding[]}
+ */
+function expiryFindings(what, expires, then, { now, days }) {
+  if (!expires || expires.getTime() - now > days * DAY) return []
+  const far = moment(expires, now)
+  if (expires.getTime() <= now) return [finding('expired', `${what} expired ${far}: ${then}`)]
+  return [finding('expires', `${what} expires ${far}: from then on ${then}`)]
 }
 
 /**
@@ -120,4 +139,4 @@ function reason({ host, port, error }) {
   return error?.code && !text.startsWith(error.code) ? `${error.code}: ${text}` : text
 }
 
-module.exports = { entryFindings, hostFindings, iso, reason, warning }
+module.exports = { entryFindings, expiryFindings, hostFindings, isLoose, iso, reason, warning }

@@ -4,7 +4,7 @@
 const { usageError } = require('../errors.js')
 const { parseHost, sideBySide } = require('../hosts.js')
 const { examine } = require('./examine.js')
-const { entryFindings, hostFindings, warning } = require('./findings.js')
+const { entryFindings, expiryFindings, hostFindings, isLoose, warning } = require('./findings.js')
 
 /** @typedef {InstanceType<typeof import('../../lib/policy.js').PinSet>} PinSet */
 /** @typedef {import('./findings.js').Finding} Finding */
@@ -20,6 +20,7 @@ const { entryFindings, hostFindings, warning } = require('./findings.js')
  * @typedef {object} Checked
  * @property {CheckedHost[]} hosts
  * @property {CheckedEntry[]} entries
+ * @property {Date | null} expires When the policy as a whole does.
  * @property {Finding[]} findings What is about the policy as a whole.
  * @property {{ hosts: number, matching: number, unreachable: number, findings: number, warnings: number }} summary
  */
@@ -50,13 +51,20 @@ async function checkPolicy(pins, { only, more, when, inspect }, onProgress) {
   )
   // Once each: a port that was not named may be that of another.
   const distinct = new Map(examined.map(host => [`${host.host} ${host.port}`, host]))
-  const hosts = [...distinct.values()].map(host => ({ ...host, findings: hostFindings(host, when) }))
+  const over = refusing(policy, when.now)
+  const hosts = [...distinct.values()].map(host => ({
+    ...host,
+    findings: hostFindings(host, when, host.error?.code === 'ERR_TLS_PIN_EXPIRED' && over.has(host.pattern))
+  }))
   const asked = new Set(hosts.map(({ pattern }) => pattern))
   const entries = entriesIn(policy)
     .map(([pattern, entry]) => checkEntry(pattern, entry, asked.has(pattern), when))
     .filter(({ checked }) => isWhole || checked)
-  const findings = isWhole ? ofTheWhole(pins) : []
-  return { hosts, entries, findings, summary: summaryOf({ hosts, entries, findings }) }
+  const expires = policy.expires ? new Date(policy.expires) : null
+  // It is over for whichever hosts were asked.
+  const ofExpiry = expiryFindings('the policy', expires, 'every host is refused', when)
+  const findings = [...ofExpiry, ...(isWhole ? ofTheWhole(pins) : [])]
+  return { hosts, entries, expires, findings, summary: summaryOf({ hosts, entries, findings }) }
 }
 
 /**
@@ -85,6 +93,18 @@ function entriesIn(policy) {
 }
 
 /**
+ * The entries that refuse their hosts since they have expired.
+ * @param {any} policy In canonical form.
+ * @param {number} now
+ */
+function refusing(policy, now) {
+  const over = entriesIn(policy).filter(
+    ([, entry]) => entry.expires && new Date(entry.expires).getTime() <= now && !isLoose(entry)
+  )
+  return new Set(over.map(([pattern]) => pattern))
+}
+
+/**
  * @param {string | null} pattern
  * @param {any} entry
  * @param {boolean} checked
@@ -103,7 +123,7 @@ function ofTheWhole(pins) {
   return warnings.map((/** @type {any} */ { code, message }) => warning(code, message))
 }
 
-/** @param {Omit<Checked, 'summary'>} checked */
+/** @param {Pick<Checked, 'hosts' | 'entries' | 'findings'>} checked */
 function summaryOf({ hosts, entries, findings }) {
   const all = [...hosts.flatMap(host => host.findings), ...entries.flatMap(entry => entry.findings), ...findings]
   return {

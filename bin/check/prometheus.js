@@ -7,7 +7,7 @@ const { printable } = require('../ui.js')
 /** @typedef {[labels: Record<string, string>, value: number][]} Samples */
 
 /** @param {Report} report */
-function prometheus({ policy, time, hosts, entries, summary }) {
+function prometheus({ policy, time, hosts, entries, expires, summary }) {
   const of = (/** @type {import('./policy.js').CheckedHost} */ { host, port }) => ({
     policy,
     host,
@@ -47,6 +47,11 @@ function prometheus({ policy, time, hosts, entries, summary }) {
       entries.flatMap(({ pattern, expires }) =>
         expires ? [pair({ policy, pattern: pattern ?? '' }, seconds(expires))] : []
       )
+    ],
+    [
+      'policy_expires_timestamp_seconds',
+      'When the policy as a whole expires.',
+      expires ? [[{ policy }, seconds(expires)]] : []
     ],
     [
       'entry_checked',

@@ -35,7 +35,8 @@ server has.
   --servername NAME    expects this name instead of the host's: to check one machine of several behind it
 
 Findings: a mismatch (in an entry with "mode": "report" too), a server that is not trusted, an expiry that has come or
-comes within --days, a host that was named and has no entry. Warnings: what lint tells, entries that only report, patterns
+comes within --days (of the policy as a whole too), a host that was named and has no entry, one that is refused though its
+pins match. Warnings: what lint tells, entries that only report, patterns
 that were not checked.
 
 Exit codes: 0 all match, 1 a finding, 2 wrong usage or a policy that cannot be used, 3 no finding, but a host that could

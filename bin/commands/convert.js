@@ -6,6 +6,7 @@ const { isatty } = require('node:tty')
 const { PinInvalidError, unwrap } = require('../../lib/errors.js')
 const binding = require('../../lib/native.js')
 const { CliError, EXIT, usageError } = require('../errors.js')
+const { printable } = require('../ui.js')
 
 const usage = '[FILE|-] --to FORMAT'
 
@@ -80,7 +81,10 @@ function run({ args, options, ui }) {
     ui.result({ ...converted, text: isWritten ? converted.text : null }, () => '')
     return isWritten ? EXIT.OK : EXIT.FINDING
   }
-  for (const { kind, place, message } of converted.losses) ui.note(`${kind}: ${place ? `${place}: ` : ''}${message}`)
+  for (const { kind, place, message } of converted.losses) {
+    // A text of the file must not begin a line of its own.
+    ui.note(printable(`${kind}: ${place ? `${place}: ` : ''}${message}`))
+  }
   if (isWritten) {
     ui.write(/** @type {string} */ (converted.text))
     return EXIT.OK

@@ -168,6 +168,15 @@ function expiryChange(from, to) {
 }
 
 /**
+ * From when on a policy refuses every host, whatever else it says.
+ * @param {Date | null} from
+ * @param {Date | null} to
+ */
+function wholeChanges(from, to) {
+  return expiryChange({ ...NOTHING, expires: from }, { ...NOTHING, expires: to })
+}
+
+/**
  * How much an entry lets through at a time: nothing (0), what matches (1), or everything (2).
  * @param {Entry} entry
  */
@@ -190,4 +199,4 @@ function opposite(direction) {
   return direction === 'looser' ? 'stricter' : 'looser'
 }
 
-module.exports = { changes }
+module.exports = { changes, wholeChanges }

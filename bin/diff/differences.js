@@ -1,14 +1,14 @@
 'use strict'
 // What changes from one policy to another, by host.
 
-const { changes } = require('./changes.js')
-const { regions } = require('./regions.js')
+const { changes, wholeChanges } = require('./changes.js')
+const { expiryOf, regions } = require('./regions.js')
 
 /** @typedef {import('./changes.js').Change} Change */
 /** @typedef {import('./regions.js').Region} Region */
 /**
  * @typedef {object} Difference
- * @property {string} hosts
+ * @property {string} hosts Which ones, for people; `every host` where it is about the policy as a whole.
  * @property {string | null} from The pattern of the entry that decides; null where there is none.
  * @property {string | null} to
  * @property {Change[]} changes
@@ -20,8 +20,13 @@ const { regions } = require('./regions.js')
  * @returns {Difference[]}
  */
 function differences(a, b) {
-  const compared = regions(a, b).map(region => ({ ...region, changes: changes(region.from, region.to) }))
-  return [...byHosts(compared)].flatMap(([hosts, all]) => {
+  const whole = wholeChanges(expiryOf(a.toJSON()), expiryOf(b.toJSON()))
+  // What is told of every host is not told of each.
+  const isOwn = (/** @type {Change} */ { what, from, to }) =>
+    !whole.some(change => change.what === what && change.from === from && change.to === to)
+  const compared = regions(a, b).map(region => ({ ...region, changes: changes(region.from, region.to).filter(isOwn) }))
+  const ofTheWhole = whole.length > 0 ? [{ hosts: 'every host', from: null, to: null, changes: whole }] : []
+  const ofHosts = [...byHosts(compared)].flatMap(([hosts, all]) => {
     const rest = all.find(({ port }) => port === null)
     const apart = all.filter(({ port, changes }) => port !== null && !isSame(changes, rest?.changes ?? []))
     const told = [...(rest ? [rest] : []), ...apart].filter(({ changes }) => changes.length > 0)
@@ -32,6 +37,7 @@ function differences(a, b) {
       changes
     }))
   })
+  return [...ofTheWhole, ...ofHosts]
 }
 
 /**

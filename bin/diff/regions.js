@@ -64,7 +64,19 @@ function isBy(hosts, { entry }) {
  */
 function decision(pins, policy, host, port) {
   const entry = pins.match(host, port)
-  return entry ? { entry } : { unlisted: policy.unlisted ?? 'deny' }
+  if (!entry) return { unlisted: policy.unlisted ?? 'deny' }
+  // The earlier of both moments; where it is the policy's, nothing is let through from then on.
+  const whole = expiryOf(policy)
+  const isWhole = whole !== null && entry.expires !== null && entry.expires.getTime() >= whole.getTime()
+  return { entry: isWhole ? { ...entry, onExpiry: 'deny' } : entry }
+}
+
+/**
+ * When a policy expires as a whole.
+ * @param {any} policy In canonical form.
+ */
+function expiryOf(policy) {
+  return policy.expires === undefined ? null : new Date(policy.expires)
 }
 
 /** @param {any} policy @returns {string[]} */
@@ -136,4 +148,4 @@ function unused(patterns) {
   return `x${number}`
 }
 
-module.exports = { regions }
+module.exports = { expiryOf, regions }

@@ -1,7 +1,7 @@
 'use strict'
 // What a drill has found, for a terminal and as a page.
 
-const { table } = require('../ui.js')
+const { printable, table } = require('../ui.js')
 
 /** @typedef {import('./judge.js').Finding} Finding */
 /** @typedef {import('./judge.js').Verdict} Verdict */
@@ -67,20 +67,15 @@ function summary({ connections, counts }) {
 function text(report, ui) {
   const rows = report.connections.map(finding => {
     const [host, by, verdict, detail] = cells(finding)
-    return [host, by, ui.style(VERDICTS[finding.verdict].style, verdict), printable(detail)]
+    return [printable(host), printable(by), ui.style(VERDICTS[finding.verdict].style, verdict), printable(detail)]
   })
   const plain = report.plain.map(({ client, place, ...at }) => [
-    address(at),
-    place ? `${client} (${place})` : client,
+    printable(address(at)),
+    printable(place ? `${client} (${place})` : client),
     ui.style('dim', 'no TLS'),
     ''
   ])
   return `${table([...rows, ...plain])}\n${summary(report)}\n`
-}
-
-/** What a program or a server chose must not steer a terminal. @param {string} line */
-function printable(line) {
-  return line.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
 }
 
 /**

@@ -6,12 +6,18 @@ const fs = require('node:fs')
 const { privateKey, publicKeys } = require('../../lib/sources/keys.js')
 const { usageError } = require('../errors.js')
 
+/** An Ed25519 key as one line. It is never the name of a file: whoever can write one would choose the key. */
+const KEY_LINE = /^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$/
+
 /**
  * Public keys as the line that `keygen` prints, or files with it or with PEM in them.
  * @param {string[]} given
  */
 function readPublicKeys(given) {
-  const texts = given.map(text => (fs.existsSync(text) ? fs.readFileSync(text, 'utf8') : text))
+  const texts = given.map(text => {
+    const isFile = !KEY_LINE.test(text.trim()) && fs.existsSync(text)
+    return isFile ? fs.readFileSync(text, 'utf8') : text
+  })
   return explained(
     () => publicKeys(texts),
     'give --public-key the line that `tls-pinning keygen` has printed, or a file'
