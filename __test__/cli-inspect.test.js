@@ -324,7 +324,10 @@ describe('wrong usage of inspect', LIMIT, () => {
     [['a.example', '--timeout', 'soon'], /^error: --timeout soon is not a number of seconds\nwrite --timeout 30/],
     [['a.example', '--timeout', '0'], /^error: --timeout 0 /],
     [['a.example', '--scan', '--no-scan'], /^error: --scan and --no-scan are given\n/],
-    [['a.example', '--ca', 'nowhere.pem'], /^error: ENOENT.*nowhere\.pem'\ncheck the path\n$/],
+    [
+      ['a.example', '--ca', 'nowhere.pem'],
+      /^error: nowhere\.pem cannot be read: ENOENT.*\ncheck the path and the permissions of the file\n$/
+    ],
     [['a.example', '--ca', __filename], /^error: .*ca.*\n.+\n$/],
     [['a.example', '--servername', 'a b'], /^error: .*\n.+\n$/],
     [['a.example', '--proxy', 'ftp://p'], /^error: .*\n.+\n$/],

@@ -3,12 +3,13 @@
 // never shows anything of a private key.
 
 const assert = require('node:assert/strict')
+const { execFile } = require('node:child_process')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
-const { cli } = require('./helpers/cli')
+const { BIN, cli } = require('./helpers/cli')
 const pki = require('./helpers/pki')
 
 /** Every kind of key that Node makes. @type {Record<string, [string, object]>} */
@@ -298,4 +299,16 @@ describe('what goes wrong', () => {
     assert.match(stdout, /^usage: tls-pinning pin \[FILE…\]\n/)
     assert.match(stdout, /tls-pinning pin --form sha256 backup\.key/)
   })
+})
+
+test('what is written into a pipe late is waited for', async () => {
+  const { publicKey } = crypto.generateKeyPairSync('ed25519')
+  const name = file('late.pem', publicKey.export({ type: 'spki', format: 'pem' }))
+  const command = '(sleep 0.5; cat "$1") | "$2" "$3" pin --form sha256'
+  const stdout = await new Promise((resolve, reject) =>
+    execFile('sh', ['-c', command, 'sh', name, process.execPath, BIN], { cwd: folder }, (error, stdout) =>
+      error ? reject(error) : resolve(stdout)
+    )
+  )
+  assert.equal(stdout, `sha256/${digest(spkiOf(publicKey), 'base64')}\n`)
 })

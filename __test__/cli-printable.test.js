@@ -52,7 +52,10 @@ it('a drill tells hosts and clients as text', () => {
   const counts = { intercepted: 0, undecided: 0, unreached: 0, refused: 0, untrusted: 0, check: 0, pins: 2 }
   const finding = { ...at, via: null, verdict: 'pins', reason: evil, leaked: null, made: 1, attacked: 1 }
   const connections = [finding, { ...finding, via: evil }]
-  const told = drillText(/** @type {any} */ ({ command: [], runs: 1, connections, plain: [at], counts }), ui)
+  const told = drillText(
+    /** @type {any} */ ({ command: [], runs: 1, connections, plain: [at], missing: [at], counts }),
+    ui
+  )
   const shown = 'a\\u{1b}[2J\\u{202e}\\u{a}b'
   const lines = told.split('\n').map(line => line.split(/ {2,}/))
   const by = `${shown} (${shown})`
@@ -60,8 +63,9 @@ it('a drill tells hosts and clients as text', () => {
     [`${shown}:1`, by, 'refused by pins', shown],
     [`${shown} via ${shown}`, by, 'refused by pins', shown],
     [`${shown}:1`, by, 'no TLS'],
+    [`${shown}:1`, 'not there'],
     [''],
-    ['All 2 refused, all by pins.'],
+    ['Nothing was intercepted of 2, but 1 could not be tried: the server was not there.'],
     ['']
   ])
 })

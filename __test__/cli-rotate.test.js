@@ -271,7 +271,7 @@ describe('rotate', () => {
       )
       assert.equal(
         named(look.stderr, host),
-        '\nIt passes. After a move to the backup key, give the next one: tls-pinning rotate HOST --backup FILE\n'
+        '\nIt passes. After a move to the backup key, give the next one: tls-pinning rotate HOST --ca ca.pem --backup FILE\n'
       )
       const dry = await rotate(host, '--backup', 'third.pem', '--dry-run')
       assert.match(dry.stdout, /^--- policy\.json\n/)
@@ -305,7 +305,10 @@ describe('rotate', () => {
       writePolicy({ [host]: { leaf: [pkis.first.pin], ca: [pkis.issuer.pin] } })
       const look = await rotate(host)
       assert.equal(look.status, 0)
-      assert.match(named(look.stderr, host), /^\nIt passes by its issuer; .*\ntls-pinning rotate HOST --accept PIN\n$/)
+      assert.match(
+        named(look.stderr, host),
+        /^\nIt passes by its issuer; .*\ntls-pinning rotate HOST --ca ca.pem --accept PIN\n$/
+      )
       const { status, stdout } = await rotate(host, '--accept', 'second.key')
       assert.equal(status, 0)
       assert.equal(named(stdout, host), 'policy.json, HOST:\n  removed  <first> (leaf)\n  added  <second> (leaf)\n')
@@ -328,7 +331,7 @@ describe('rotate', () => {
           'The policy has\n  <first> (leaf)\n  <second> (leaf)\n  <issuer> (ca)\n' +
           'and the server\n  <foreign>  leaf, CN=localhost\n  <other>  ca, CN=Other\n' +
           'ask whoever runs the server, by another way, for the pin of its new key. Only if it is the same:\n' +
-          'tls-pinning rotate HOST --accept PIN --backup FILE\n'
+          'tls-pinning rotate HOST --ca ca.pem --accept PIN --backup FILE\n'
       )
       const { error } = JSON.parse((await rotate(host, '--backup', 'third.pem', '--json')).stdout)
       assert.equal(error.code, 'ERR_TLS_PIN_MISMATCH')

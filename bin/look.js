@@ -1,10 +1,10 @@
 'use strict'
 // A look at a server that is about to be pinned: what does not verify is refused.
 
-const fs = require('node:fs')
 const { inspect } = require('../lib/inspect.js')
-const { CliError, EXIT, usageError } = require('./errors.js')
+const { CliError, EXIT } = require('./errors.js')
 const { parseHost } = require('./hosts.js')
+const { inspectOptions } = require('./inspect/options.js')
 
 /** How to connect, for every command that pins what it sees. */
 const OPTIONS = /** @type {const} */ ({
@@ -52,21 +52,6 @@ async function look(target, options) {
   }
   if (incomplete) throw refused(label, 'does not finish the handshake', incomplete, INCOMPLETE)
   return { host, port, label, path, chain: chain.flatMap((/** @type {{ pem?: string }} */ { pem }) => pem ?? []) }
-}
-
-/** @param {Record<string, any>} options */
-function inspectOptions({ ca, proxy, servername, starttls, timeout }) {
-  const milliseconds = timeout === undefined ? undefined : 1000 * Number(timeout)
-  if (milliseconds !== undefined && !(milliseconds > 0)) {
-    throw usageError(`--timeout ${timeout} is not a number of seconds`, 'write --timeout 30')
-  }
-  return {
-    ...(ca !== undefined && { ca: fs.readFileSync(ca) }),
-    ...(proxy !== undefined && { proxy }),
-    ...(servername !== undefined && { servername }),
-    ...(starttls !== undefined && { starttls }),
-    ...(milliseconds !== undefined && { connectTimeout: milliseconds, handshakeTimeout: milliseconds })
-  }
 }
 
 /**

@@ -2,6 +2,7 @@
 // The outcome of a check as JUnit XML: a test case for each host and each entry of the policy.
 
 const { printable } = require('../ui.js')
+const { comparison } = require('./text.js')
 
 /** @typedef {import('./policy.js').Checked & { policy: string, time: Date }} Report */
 /** @typedef {import('./findings.js').Finding} Finding */
@@ -11,6 +12,7 @@ const { printable } = require('../ui.js')
  * @property {Finding[]} findings
  * @property {{ code?: string, message: string } | null} error Why it could not be run.
  * @property {boolean} skipped
+ * @property {string[]} more What whoever reads of the failure needs besides.
  */
 
 /**
@@ -24,15 +26,22 @@ function junit({ policy, time, hosts, entries, findings }, isStrict) {
       name: host.label,
       findings: host.findings,
       error: host.status === 'unreachable' ? host.error : null,
-      skipped: false
+      skipped: false,
+      more:
+        host.status === 'mismatch'
+          ? comparison(host, (_style, text) => text)
+              .trim()
+              .split('\n')
+          : []
     })),
     ...entries.map(({ pattern, checked, findings }) => ({
       name: pattern === null ? 'pins' : `entry ${pattern}`,
       findings,
       error: null,
-      skipped: !checked
+      skipped: !checked,
+      more: []
     })),
-    { name: 'policy', findings, error: null, skipped: false }
+    { name: 'policy', findings, error: null, skipped: false, more: [] }
   ]
   const fails = (/** @type {Finding} */ { level }) => isStrict || level === 'finding'
   const failed = cases.filter(({ findings }) => findings.some(fails))
@@ -61,12 +70,14 @@ function junit({ policy, time, hosts, entries, findings }, isStrict) {
  * @param {string} policy
  * @param {Finding[]} failing
  */
-function testCase({ name, findings, error, skipped }, policy, failing) {
+function testCase({ name, findings, error, skipped, more }, policy, failing) {
   const [first] = failing
   const lines = (/** @type {Finding[]} */ list) => list.map(({ code, message }) => `${code}: ${message}`)
   const others = findings.filter(one => !failing.includes(one))
   const outcome = first
-    ? [`      <failure${attributes({ type: first.code, message: first.message })}>${content(lines(failing))}</failure>`]
+    ? [
+        `      <failure${attributes({ type: first.code, message: first.message })}>${content([...lines(failing), ...more])}</failure>`
+      ]
     : error
       ? [`      <error${attributes({ type: error.code ?? 'error', message: error.message.split('\n')[0] })}/>`]
       : skipped

@@ -94,4 +94,4 @@ function count(number, noun) {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-module.exports = { text }
+module.exports = { comparison, text }

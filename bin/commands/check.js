@@ -6,7 +6,8 @@ const { junit } = require('../check/junit.js')
 const { prometheus } = require('../check/prometheus.js')
 const { text } = require('../check/text.js')
 const { CliError, EXIT, usageError } = require('../errors.js')
-const { nameOf, readPolicy, readText } = require('../policies.js')
+const { inspectOptions } = require('../inspect/options.js')
+const { nameOf, readPolicy } = require('../policies.js')
 
 const usage = 'POLICY [HOST[:PORT]…]'
 
@@ -66,7 +67,7 @@ async function run({ args: [file, ...only], options: given, ui }) {
   const format = formatOf(given)
   ui.isJson = format === 'json'
   const days = numberOf(given.days, '--days', 30, 36_500)
-  const inspect = inspectOptions(given)
+  const inspect = optionsOf(given)
   if (given.servername !== undefined && only.length === 0) {
     const hint = 'tls-pinning check policy.json 192.0.2.7 --servername api.example.com'
     throw usageError('--servername needs the hosts that are to have this name', hint)
@@ -115,20 +116,10 @@ function numberOf(text, name, otherwise, most) {
 }
 
 /** @param {Record<string, any>} given */
-function inspectOptions({ timeout, ca, proxy, starttls, servername, 'pin-only': pinOnly }) {
-  if (pinOnly && ca !== undefined) {
-    throw usageError('--pin-only makes the pins the only trust, so that --ca cannot count', 'give one of them')
-  }
-  const limit = numberOf(timeout, '--timeout', 10, 3600) * 1000
-  return {
-    connectTimeout: limit,
-    handshakeTimeout: limit,
-    ...(pinOnly && { trust: /** @type {const} */ ('pin-only') }),
-    ...(ca !== undefined && { ca: Buffer.from(readText(ca)) }),
-    ...(proxy !== undefined && { proxy }),
-    ...(starttls !== undefined && { starttls }),
-    ...(servername !== undefined && { servername })
-  }
+function optionsOf({ 'pin-only': pinOnly, ...given }) {
+  if (!pinOnly) return inspectOptions(given)
+  if (given.ca === undefined) return { ...inspectOptions(given), trust: /** @type {const} */ ('pin-only') }
+  throw usageError('--pin-only makes the pins the only trust, so that --ca cannot count', 'give one of them')
 }
 
 module.exports = { usage, help, options, run }

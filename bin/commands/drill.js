@@ -94,11 +94,12 @@ async function drill({ args, options, rest, ui }) {
   const counts = /** @type {Record<import('../drill/judge.js').Verdict, number>} */ (
     Object.fromEntries(VERDICTS.map(name => [name, connections.filter(({ verdict }) => verdict === name).length]))
   )
-  const report = { command: rest, runs, connections, plain: plainOf(baseline, isMeant), counts }
+  const missing = missingOf(baseline, isMeant)
+  const report = { command: rest, runs, connections, plain: plainOf(baseline, isMeant), missing, counts }
   if (options.html) fs.writeFileSync(options.html, html(report))
   ui.result(report, () => text(report, ui))
   if (counts.intercepted > 0) return EXIT.FINDING
-  return counts.undecided + counts.unreached > 0 ? EXIT.NETWORK : EXIT.OK
+  return counts.undecided + counts.unreached + missing.length > 0 ? EXIT.NETWORK : EXIT.OK
 }
 
 /**
@@ -156,8 +157,8 @@ function checkBaseline(baseline, count, command) {
   const { exit, signal, stopped, output, seen } = baseline
   const ended = stopped ? 'was stopped after its time' : `ended with ${signal ?? `exit code ${exit}`}`
   const plain = seen.some(({ outcome }) => outcome === 'plain') ? ' but in plain text' : ''
-  const lost = seen.filter(({ outcome }) => outcome === 'unreachable').map(({ host, port }) => `${host}:${port}`)
-  const missing = lost.length > 0 ? `; not there: ${[...new Set(lost)].join(', ')}` : ''
+  const lost = missingOf({ seen }, () => true).map(({ host, port }) => `${host}:${port}`)
+  const missing = lost.length > 0 ? `; not there: ${lost.join(', ')}` : ''
   const last = output.trim() ? `\n${output.trimEnd()}` : ''
   throw new CliError(
     `${command.join(' ')} made no TLS connection that could be seen${plain}, so nothing is proved. It ${ended}${missing}${last}`,
@@ -167,6 +168,17 @@ function checkBaseline(baseline, count, command) {
       hint: 'run what connects, such as a test of the program; --timeout gives it longer, --host names other hosts'
     }
   )
+}
+
+/**
+ * Servers that the program asked for and that were not there: nothing is known of these connections.
+ * @param {Pick<Run, 'seen'>} baseline
+ * @param {(at: any) => boolean} isMeant
+ */
+function missingOf({ seen }, isMeant) {
+  const lost = seen.filter(({ outcome }) => outcome === 'unreachable').map(({ host, port }) => ({ host, port }))
+  const meant = lost.filter(at => isMeant({ ...at, aim: at }))
+  return [...new Map(meant.map(at => [`${at.host}:${at.port}`, at])).values()]
 }
 
 /**

@@ -62,7 +62,7 @@ ${look.HELP}`,
     const isMet = rules.some(rule => rule.isMet)
     if (backup === undefined && accept === undefined) return tell(call, policy.file, seen, entry, rules)
     const accepted = accept === undefined ? undefined : acceptedOf(accept, seen, options)
-    if (!isMet && !accepted) throw notMet(seen, rules)
+    if (!isMet && !accepted) throw notMet(seen, rules, again(seen, options))
     if (
       rules.some(({ pin, isMet }) => pin === backup && isMet) ||
       seen.path.some(({ spkiPin }) => spkiPin === backup)
@@ -107,10 +107,27 @@ function acceptedOf(pin, seen, options) {
 }
 
 /**
+ * The command as it was given, to be completed.
+ * @param {Seen} seen
+ * @param {Record<string, any>} options
+ */
+function again({ label }, options) {
+  const given = ['policy', 'ca', 'proxy', 'servername', 'starttls'].filter(name => options[name] !== undefined)
+  const words = given.flatMap(name => [`--${name}`, quoted(options[name])])
+  return ['tls-pinning rotate', label, ...words].join(' ')
+}
+
+/** For a shell. @param {string} word */
+function quoted(word) {
+  return /^[\w.,:/@=+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
+
+/**
  * @param {Seen} seen
  * @param {Compared[]} rules
+ * @param {string} command
  */
-function notMet(seen, rules) {
+function notMet(seen, rules, command) {
   const pins = rules.map(({ pin, role }) => `  ${pin}${role === 'any' ? '' : ` (${role})`}\n`).join('')
   return new CliError(
     `${seen.label} meets none of its pins. That is what an attack looks like.\nThe policy has\n${pins}` +
@@ -119,7 +136,7 @@ function notMet(seen, rules) {
       exit: EXIT.FINDING,
       hint:
         'ask whoever runs the server, by another way, for the pin of its new key. Only if it is the same:\n' +
-        `tls-pinning rotate ${seen.label} --accept PIN --backup FILE`,
+        `${command} --accept PIN --backup FILE`,
       code: 'ERR_TLS_PIN_MISMATCH'
     }
   )
@@ -141,7 +158,7 @@ function pathTable({ path }) {
  * @param {Match & { pattern: string }} entry
  * @param {Compared[]} rules
  */
-function tell({ ui }, file, seen, entry, rules) {
+function tell({ ui, options }, file, seen, entry, rules) {
   const isMet = rules.some(rule => rule.isMet)
   const server = seen.path.map(({ subject, spkiPin, validTo }) => ({ subject, pin: spkiPin, validTo }))
   const pins = rules.map(({ pin, role, by }) => ({ pin, role, met: by }))
@@ -154,7 +171,7 @@ function tell({ ui }, file, seen, entry, rules) {
     const policy = `${file} says of ${entry.pattern}\n${table(rows, '  ')}`
     return `${policy}\n${seen.label} has\n${pathTable(seen)}\n`
   })
-  ui.note(whatNext(seen, entry, rules))
+  ui.note(whatNext(seen, entry, rules, again(seen, options)))
   return isMet ? EXIT.OK : EXIT.FINDING
 }
 
@@ -162,24 +179,24 @@ function tell({ ui }, file, seen, entry, rules) {
  * @param {Seen} seen
  * @param {Match & { pattern: string }} entry
  * @param {Compared[]} rules
+ * @param {string} command
  */
-function whatNext({ label, path: [leaf] }, entry, rules) {
-  const again = `tls-pinning rotate ${label}`
+function whatNext({ path: [leaf] }, entry, rules, command) {
   const expired = entry.expired ? `warning: the entry expired at ${entry.expires?.toISOString()}\n` : ''
   const isLeafPinned = rules.some(({ by, role }) => by !== null && (role === 'leaf' || by === leaf?.subject))
   if (!rules.some(rule => rule.isMet)) {
     return (
       `${expired}\nIt meets none of the pins: that is what an attack looks like. Ask whoever runs the server, by another way, ` +
-      `for the pin of its new key.\nOnly if it is the same: ${again} --accept PIN --backup FILE`
+      `for the pin of its new key.\nOnly if it is the same: ${command} --accept PIN --backup FILE`
     )
   }
   if (!isLeafPinned) {
     return (
       `${expired}\nIt passes by its issuer; no pin is of its own key. To pin that, compare it with another source, and then:\n` +
-      `${again} --accept PIN`
+      `${command} --accept PIN`
     )
   }
-  return `${expired}\nIt passes. After a move to the backup key, give the next one: ${again} --backup FILE`
+  return `${expired}\nIt passes. After a move to the backup key, give the next one: ${command} --backup FILE`
 }
 
 /**

@@ -7,8 +7,9 @@ const { PinSet } = require('../../lib/policy.js')
 const { open, seal } = require('../../lib/sources/envelope.js')
 const { iso } = require('../../lib/sources/judge.js')
 const { keyId, publicKeys } = require('../../lib/sources/keys.js')
-const { EXIT, usageError } = require('../errors.js')
+const { CliError, EXIT, usageError } = require('../errors.js')
 const { readPrivateKey, readPublicKeys, write } = require('../sign/files.js')
+const { printable } = require('../ui.js')
 
 /** Milliseconds that a policy begins before it is signed: not every clock is right. */
 const EARLIER = 300_000
@@ -89,7 +90,14 @@ function versionOf({ version, previous, 'public-key': others = [] }, key, now) {
   }
   if (previous !== undefined) {
     const keys = [...publicKeys(createPublicKey(key)), ...(others.length > 0 ? readPublicKeys(others) : [])]
-    return open(fs.readFileSync(previous), keys).version + 1
+    try {
+      return open(fs.readFileSync(previous), keys).version + 1
+    } catch (cause) {
+      const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause)
+      if (code !== 'ERR_TLS_PIN_POLICY_SIGNATURE') throw cause
+      const hint = 'if the key has changed since, say with --public-key which was the one before'
+      throw new CliError(`${printable(previous)}: ${message}`, { exit: EXIT.USAGE, hint, code, cause })
+    }
   }
   if (version === undefined) return Math.floor(now / 1000)
   const number = /^[1-9]\d*$/.test(version) ? Number(version) : Number.NaN

@@ -11,6 +11,7 @@ const { printable, table } = require('../ui.js')
  * @property {number} runs
  * @property {Finding[]} connections
  * @property {{ host: string, port: number, client: string, place: string | null }[]} plain Without TLS.
+ * @property {{ host: string, port: number }[]} missing Asked for and not there.
  * @property {Record<Verdict, number>} counts
  */
 
@@ -50,12 +51,15 @@ function cells({ via, client, place, verdict, reason, leaked, made, attacked, ..
 }
 
 /** One sentence. @param {Report} report */
-function summary({ connections, counts }) {
+function summary({ connections, counts, missing }) {
   const { intercepted, undecided, unreached } = counts
   const all = connections.length
   const open = undecided + unreached
   if (intercepted > 0) return `${intercepted} of ${all} gave what it sent to a man in the middle.`
   if (open > 0) return `Nothing was intercepted, but ${open} of ${all} could not be put to the proof.`
+  if (missing.length > 0) {
+    return `Nothing was intercepted of ${all}, but ${missing.length} could not be tried: the server was not there.`
+  }
   const pinned = counts.pins === all ? 'all by pins' : `${counts.pins} by pins`
   return `All ${all} refused, ${pinned}.`
 }
@@ -75,7 +79,8 @@ function text(report, ui) {
     ui.style('dim', 'no TLS'),
     ''
   ])
-  return `${table([...rows, ...plain])}\n${summary(report)}\n`
+  const missing = report.missing.map(at => [printable(address(at)), '', ui.style('yellow', 'not there'), ''])
+  return `${table([...rows, ...plain, ...missing])}\n${summary(report)}\n`
 }
 
 /**
@@ -92,6 +97,7 @@ function html(report) {
     const by = place ? `${client} (${place})` : client
     return `<tr class="plain"><td>${escaped(address(at))}<td>${escaped(by)}<td>no TLS<td>`
   })
+  const missing = report.missing.map(at => `<tr class="unreached"><td>${escaped(address(at))}<td><td>not there<td>`)
   const legend = Object.values(VERDICTS).map(({ text, means }) => `<dt>${escaped(text)}<dd>${escaped(means)}`)
   return `<!doctype html>
 <html lang="en">
@@ -113,7 +119,7 @@ dt { font-family: ui-monospace, monospace; font-size: 0.875rem }
 <p>${escaped(summary(report))} ${report.runs} ${report.runs === 1 ? 'run' : 'runs'}.</p>
 <table>
 <tr><th>server<th>client<th>verdict<th>what it gave away, or why it refused
-${[...rows, ...plain].join('\n')}
+${[...rows, ...plain, ...missing].join('\n')}
 </table>
 <h2>What the verdicts mean</h2>
 <dl>

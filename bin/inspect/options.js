@@ -1,10 +1,10 @@
 'use strict'
 // Options of the commands that look at servers, as the options of `inspect` and `scan`.
 
-const fs = require('node:fs')
 const { STARTTLS, starttlsPort } = require('../../lib/inspect.js')
 const { usageError } = require('../errors.js')
 const { parseHost } = require('../hosts.js')
+const { readText } = require('../policies.js')
 
 const OPTIONS = /** @type {const} */ ({
   servername: { type: 'string' },
@@ -45,7 +45,7 @@ function inspectOptions({ servername, starttls, proxy, ca, timeout = '10' }) {
     ...(servername !== undefined && { servername }),
     ...(starttls !== undefined && { starttls }),
     ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: fs.readFileSync(ca) })
+    ...(ca !== undefined && { ca: Buffer.from(readText(ca)) })
   }
 }
 

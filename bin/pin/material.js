@@ -6,6 +6,7 @@
 
 const crypto = require('node:crypto')
 const fs = require('node:fs')
+const { isatty } = require('node:tty')
 const binding = require('../../lib/native.js')
 const { usageError } = require('../errors.js')
 const { date, unwrap } = require('../../lib/errors.js')
@@ -38,7 +39,8 @@ const PASSPHRASE = /** @type {const} */ ({ 'passphrase-file': { type: 'string' }
  * @returns {Found[]}
  */
 function readMaterial(file, options = {}) {
-  if (file === '-' && process.stdin.isTTY) {
+  // Not by `process.stdin`, which makes a pipe one that cannot be waited for.
+  if (file === '-' && isatty(0)) {
     throw usageError('no file is given, and standard input is a terminal', 'tls-pinning pin --help shows examples')
   }
   const passphrase = passphraseIn(options['passphrase-file'])
