@@ -252,7 +252,9 @@ export interface SignedOptions extends RefreshOptions {
   publicKeys: SigningKey | SigningKey[]
   /**
    * Where the last accepted envelope is kept, for a start without the source and as the version that is not gone behind
-   * after one. In a folder that only this user can write to; it is made if it is missing. Default: none.
+   * after one. In a folder that only this user can write to; it is made if it is missing. With a file that cannot be read, or
+   * is not signed by one of the `publicKeys`, there is no start: remove it only if an older policy may come into force; give
+   * another one when a key is dropped. Default: none.
    */
   cacheFile?: string | URL
   /**
@@ -270,9 +272,10 @@ export interface SignedOptions extends RefreshOptions {
 export class PinSet extends EventEmitter<PinSetEvents> {
   constructor(pins: Pins)
   /**
-   * The policy in a file, read strictly: what is malformed is an error with file and place.
+   * The policy in a file, read strictly: what is malformed is an error with file and place. At most 4 MiB.
    *
-   * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; or the system's error, such as `ENOENT`. Both have the file as `source`.
+   * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; or the system's error, such as `ENOENT`; or `ERR_INVALID_ARG_VALUE`, no
+   * regular file but a pipe or a device. All have the file as `source`.
    */
   static fromFile(path: string | URL, options?: FileOptions): PinSet
   /**
@@ -296,8 +299,12 @@ export class PinSet extends EventEmitter<PinSetEvents> {
    *
    * Refused are: `ERR_TLS_PIN_POLICY_SIGNATURE`, what no known key has signed; `ERR_TLS_PIN_POLICY_ROLLBACK`, a lower
    * version than the last one, or the same with other content; `ERR_TLS_PIN_POLICY_EXPIRED` and
-   * `ERR_TLS_PIN_POLICY_NOT_YET_VALID`; `ERR_TLS_PIN_INVALID`, a malformed policy. A cache in a folder that others can write
-   * to is not used: `ERR_TLS_PIN_UNSAFE`, as a `loadError`.
+   * `ERR_TLS_PIN_POLICY_NOT_YET_VALID`; `ERR_TLS_PIN_INVALID`, a malformed policy.
+   *
+   * A cache that is there and cannot be used rejects with its file as `source`: with the system's code, or that of what is
+   * refused. If that happens later it is a `loadError`, and the file is not written over. A cache in a folder that others can
+   * write to is `ERR_TLS_PIN_UNSAFE`, as a `loadError`: it is not gone behind, does not stand in for the source, and nothing
+   * is written there.
    */
   static fromSigned(options: SignedOptions): Promise<PinSet>
   /** Stops following the source. The policy stays in force. */
@@ -423,7 +430,7 @@ export interface ClientOptions extends TrustOptions {
  * `node:diagnostics_channel` as `{ source, error }` or, if nobody listens there, as a warning of the process.
  */
 export interface CrlFiles {
-  /** Paths. They may be symbolic links. */
+  /** Paths of regular files of at most 64 MiB, or of symbolic links to them; else `ERR_INVALID_ARG_VALUE`. */
   files: string | string[]
   /** Milliseconds between two looks at the files. Default: 60000. */
   interval?: number
