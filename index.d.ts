@@ -217,7 +217,7 @@ export interface PolicyWarning {
    * `expires-soon`, `expired`, `report-without-expiry`, `on-expiry-without-expiry`.
    */
   code: string
-  /** Where, such as `hosts["api.example.com"].pins`. */
+  /** Where, such as `hosts["api.example.com"]`. */
   place: string
   /** What is unwise about it, and what to do. */
   message: string
@@ -568,7 +568,10 @@ export interface RequestOptions {
    * the header, as Node's does. Other headers that belong to the connection, such as `upgrade` and `te`, are refused.
    */
   headers?: RequestHeaders | null
-  /** What is sent. Default: nothing. A `content-type` is set where the kind of body has one, as in fetch. */
+  /**
+   * What is sent. Default: nothing. `URLSearchParams`, a `Blob` and `FormData` bring a `content-type`, for a request that has
+   * none.
+   */
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
   signal?: AbortSignal | null
@@ -610,7 +613,7 @@ export interface TlsInfo extends Verified {
  */
 export class PinnedResponse {
   private constructor()
-  /** The status code, 200 to 599. */
+  /** The status code. */
   readonly status: number
   /** Whether `status` is 200 to 299. */
   readonly ok: boolean
