@@ -5,10 +5,12 @@
 const assert = require('node:assert/strict')
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { describe, it } = require('node:test')
 const { inspect } = require('node:util')
 const library = require('..')
+const { ca } = require('./helpers/pki.js')
 const manifest = require('../package.json')
 
 const ROOT = path.join(__dirname, '..')
@@ -74,6 +76,26 @@ describe('the exports', () => {
       }))`
     const out = execFileSync(process.execPath, ['-e', program], { encoding: 'utf8', timeout: 20_000 })
     assert.deepEqual(JSON.parse(out), { globals: [], heard: true, polluted: [] })
+  })
+
+  it('load no TLS of Node’s for a client with trust anchors of its own: it takes longer than all else', async () => {
+    // From a file: with `-e` Node has loaded some of it itself.
+    const { pem } = await ca({ name: 'Root' })
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'exports-'))
+    try {
+      const program = path.join(folder, 'program.js')
+      const text = `
+        const { PinnedClient } = require(${JSON.stringify(ROOT)})
+        const pins = { 'a.example': ['sha256/${'A'.repeat(43)}='] }
+        new PinnedClient({ pins, ca: ${JSON.stringify(pem)} })
+        const heavy = ['tls', 'crypto', 'https', 'stream'].map(name => 'NativeModule ' + name)
+        console.log(JSON.stringify(process.moduleLoadList.filter(name => heavy.includes(name))))`
+      fs.writeFileSync(program, text)
+      const out = execFileSync(process.execPath, [program], { encoding: 'utf8', timeout: 20_000 })
+      assert.deepEqual(JSON.parse(out), [])
+    } finally {
+      fs.rmSync(folder, { recursive: true })
+    }
   })
 })
 
