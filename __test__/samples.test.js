@@ -54,7 +54,11 @@ const PRINTS = {
     /TLSv1\.3(.|\n)*X25519/,
     /match +localhost/
   ],
-  'docs/migrate-from-okhttp.md': [/^pins-from-okhttp\.json: nothing found$/m, /^pins-from-android\.json: nothing found$/m, /^200$/m],
+  'docs/migrate-from-okhttp.md': [
+    /^pins-from-okhttp\.json: nothing found$/m,
+    /^pins-from-android\.json: nothing found$/m,
+    /^200$/m
+  ],
   'docs/migrate-http-clients.md': [...Array(12).fill('clients/migrate.js'), /^pinned$/m],
   'docs/pins.md': ['external/openssl.test.js', /sha256\/.{44}\n(.|\n)*on a trusted path/],
   'docs/policies.md': [/^200 localhost ok$/m, /^$/],
