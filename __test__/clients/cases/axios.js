@@ -2,7 +2,7 @@
 const https = require('node:https')
 const axios = require('axios')
 const { PinnedAgent, tlsOptions } = require('tls-pinning')
-const { greeted, withProxy } = require('../shared/http')
+const { greeted } = require('../shared/http')
 
 module.exports = {
   name: 'axios',
@@ -24,16 +24,6 @@ module.exports = {
         const options = /** @type {any} */ ({ httpsAgent: new https.Agent({ ca }), ...tlsOptions(pins, { ca }) })
         await axios.get(`https://${host}:${port}/`, options)
       }
-    },
-    {
-      text: 'with a `proxy`, or `HTTPS_PROXY` in the environment, the `PinnedAgent` is not used: say `proxy: false`',
-      operate: ({ host, port, ca, pins }) =>
-        withProxy(async url => {
-          const httpsAgent = new PinnedAgent(pins, { ca })
-          const { protocol, hostname, port: proxyPort } = new URL(url)
-          const proxy = { protocol, host: hostname, port: Number(proxyPort) }
-          await axios.get(`https://${host}:${port}/`, { httpsAgent, proxy }).finally(() => httpsAgent.destroy())
-        })
     }
   ]
 }
