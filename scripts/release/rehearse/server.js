@@ -25,8 +25,8 @@ async function startServer(folder) {
     place: {
       PINNED_URL: `https://localhost:${port}/`,
       PINNED_CA: caFile,
-      PINNED_PIN: String(pinOf({ publicKey: certificate.pem })),
-      PINNED_WRONG: String(pinOf({ publicKey: stranger.pem }))
+      PINNED_PIN: String(pinOf(certificate.pem)),
+      PINNED_WRONG: String(pinOf(stranger.pem))
     },
     /** How many requests came that must not have left. */
     refused: () => refused,
