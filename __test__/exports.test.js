@@ -44,13 +44,6 @@ describe('the exports', () => {
     assert.equal(imported.PinnedClient, library.PinnedClient)
   })
 
-  it('are not there without the addon', () => {
-    const broken = `require.cache[require.resolve('./binding.js')] = { get exports() { throw new Error('none') } }`
-    const program = `${broken}; try { require('.') } catch (error) { console.log(error.code) }`
-    const out = execFileSync(process.execPath, ['-e', program], { cwd: ROOT, encoding: 'utf8', timeout: 20_000 })
-    assert.equal(out, 'ERR_DLOPEN_FAILED\n')
-  })
-
   it('of CommonJS are seen by import without the .mjs too', async () => {
     const { default: whole } = await import('../index.js')
     assert.equal(whole, library)
@@ -58,7 +51,7 @@ describe('the exports', () => {
 
   it('reach no file inside', () => {
     assert.equal(require('tls-pinning/package.json'), manifest)
-    for (const inside of ['lib/client.js', 'lib/pins.js', 'binding.js', 'index.js', 'index']) {
+    for (const inside of ['lib/client.js', 'lib/pins.js', 'lib/native.js', 'index.js', 'index']) {
       assert.throws(() => require(`tls-pinning/${inside}`), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' })
     }
   })
@@ -152,12 +145,11 @@ describe('console.log', () => {
 
 describe('the binding', () => {
   it('loads, and has what it declares', () => {
-    const binding = require('../binding.js')
+    const binding = require('../lib/native.js')
     const declared = fs.readFileSync(path.join(ROOT, 'binding.d.ts'), 'utf8')
     const names = [...declared.matchAll(/^export declare (?:class|function|const) (\w+)/gm)].map(([, name]) => name)
     assert.ok(names.length >= 10)
     assert.deepEqual(Object.keys(binding).sort(), names.sort())
-    assert.equal(binding.__napiBindingTarget, 'native')
   })
 })
 
