@@ -1,0 +1,1 @@
+const { parsePin } = require('tls-pinning'); console.log(typeof parsePin)
