@@ -4,13 +4,15 @@
 const fs = require('node:fs')
 const https = require('node:https')
 const path = require('node:path')
-const { ca, leaf } = require('../../../__test__/helpers/pki.js')
+const { ca, daysFromNow, leaf } = require('../../../__test__/helpers/pki.js')
 const { pinOf } = require('../../../index.js')
 
 /** @param {string} folder for the certificate of the CA */
 async function startServer(folder) {
-  const root = await ca({ name: 'Rehearsal Root' })
-  const certificate = await leaf({ issuer: root, names: ['localhost', '127.0.0.1'] })
+  // Long enough that `check` has nothing to say of it.
+  const notAfter = daysFromNow(90)
+  const root = await ca({ name: 'Rehearsal Root', notAfter })
+  const certificate = await leaf({ issuer: root, names: ['localhost', '127.0.0.1'], notAfter })
   const stranger = await leaf({ issuer: root })
   const caFile = path.join(folder, 'ca.pem')
   fs.writeFileSync(caFile, root.pem)

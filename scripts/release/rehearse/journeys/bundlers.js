@@ -3,6 +3,7 @@
 // that is an error which says so.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const path = require('node:path')
 const { CJS, ESM, assertPrinted } = require('../programs.js')
 
@@ -39,19 +40,22 @@ const journeys = {
     }
   },
 
-  'esbuild without: the error names the bundler': async user => {
+  'esbuild with the addon copied beside the bundle': async user => {
     await user.npm(['install', 'tls-pinning'])
     user.write({ 'app.cjs': CJS })
-    const told = await user.run(ESBUILD, [
-      'app.cjs',
-      '--bundle',
-      '--platform=node',
-      '--outfile=out/app.cjs',
-      '--loader:.node=empty'
-    ])
-    const failed = await user.run('node', ['app.cjs'], { cwd: 'out', fails: true })
-    assert.match(failed, /bundle/, `${told}\n${failed}`)
-    assert.match(failed, /external/)
+    // As it is deployed: without node_modules.
+    const deployed = fs.mkdtempSync(path.join(path.dirname(user.folder), 'deployed-'))
+    await user.run(ESBUILD, ['app.cjs', '--bundle', '--platform=node', `--outdir=${deployed}`, '--loader:.node=copy'])
+    assertPrinted(await user.run('node', [path.join(deployed, 'app.js')]))
+  },
+
+  'esbuild without either: it names the addon': async user => {
+    await user.npm(['install', 'tls-pinning'])
+    user.write({ 'app.cjs': CJS })
+    const told = await user.run(ESBUILD, ['app.cjs', '--bundle', '--platform=node', '--outfile=out.cjs'], {
+      fails: true
+    })
+    assert.match(told, /No loader is configured for "\.node" files.*tls-pinning/)
   },
 
   'webpack with externals': async user => {
@@ -65,13 +69,11 @@ const journeys = {
     assertPrinted(await user.run('node', ['out/app.cjs']))
   },
 
-  'webpack without: the error names the bundler': async user => {
+  'webpack without: it names the addon': async user => {
     await user.npm(['install', 'tls-pinning'])
     user.write({ 'app.cjs': CJS, 'build.cjs': WEBPACK, 'webpack.config.js': config('') })
-    await user.run('node', ['build.cjs'])
-    const failed = await user.run('node', ['out/app.cjs'], { fails: true })
-    assert.match(failed, /bundle/)
-    assert.match(failed, /external/)
+    const told = await user.run('node', ['build.cjs'], { fails: true })
+    assert.match(told, /tls-pinning[^\n]*\.node/)
   }
 }
 

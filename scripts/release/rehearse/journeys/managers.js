@@ -26,6 +26,7 @@ function berry(user, nodeLinker) {
 const journeys = {
   pnpm: async user => {
     user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM, 'app.cjs': CJS })
+    user.write({ '.npmrc': `registry=${user.world.registry}\n` })
     await user.run(PNPM, ['add', 'tls-pinning'])
     assertPrinted(await user.run('node', ['app.mjs']))
     assertPrinted(await user.run('node', ['app.cjs']))

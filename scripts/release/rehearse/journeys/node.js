@@ -63,7 +63,7 @@ const journeys = {
       user.run('npx', ['tls-pinning', ...args], { env: { NODE_EXTRA_CA_CERTS: PINNED_CA } })
     assert.ok((await cli('--version')).includes(JSON.parse(user.read('node_modules/tls-pinning/package.json')).version))
     assert.ok((await cli('inspect', host)).includes(PINNED_PIN))
-    await cli('init', host, '--output', 'policy.json')
+    await cli('init', host, '--out', 'policy.json')
     assert.ok(user.read('policy.json').includes('sha256/'))
     await cli('check', 'policy.json')
   },
@@ -81,7 +81,7 @@ const journeys = {
       user.run('node', ['--import', 'tls-pinning/register', 'app.mjs'], {
         env: { NODE_EXTRA_CA_CERTS: PINNED_CA, TLS_PINNING_POLICY: policy, PINNED_URL: url }
       })
-    assert.equal(await run('right.json', PINNED_URL), '200 pinned\n')
+    assert.match(await run('right.json', PINNED_URL), /^200 pinned$/m)
     assert.match(await run('wrong.json', `${PINNED_URL}refused`), /ERR_TLS_PIN_MISMATCH/)
   },
 
@@ -94,16 +94,15 @@ const journeys = {
   'npm i --omit=optional: the error says what is missing': async user => {
     await user.npm(['install', '--omit=optional', 'tls-pinning'])
     const told = await user.run('node', ['-e', "require('tls-pinning')"], { fails: true })
-    assert.match(told, /@tls-pinning\/[\w-]+/)
-    assert.match(told, /omit/)
-    assert.match(told, /npm install/)
+    assert.match(told, /@tls-pinning\/[\w-]+ is not installed/)
+    assert.match(told, /without --omit=optional/)
   },
 
-  'node_modules of another system: the error says so': async user => {
+  'darwin-arm64: node_modules of another system, the error says so': async user => {
     await user.npm(['install', '--os=darwin', '--cpu=arm64', 'tls-pinning'])
     const told = await user.run('node', ['-e', "require('tls-pinning')"], { fails: true })
-    assert.match(told, /darwin-arm64/)
-    assert.match(told, /npm install/)
+    assert.match(told, /installed for another system: it has @tls-pinning\/darwin-arm64/)
+    assert.match(told, /npm install --os=/)
   },
 
   'npm ci from the lock file': async user => {
