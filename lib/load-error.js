@@ -2,9 +2,8 @@
 // Why the addon did not load, and what to do about it. Of what is wrong here the system's own message names the least part.
 
 const fs = require('node:fs')
-const { createRequire } = require('node:module')
 const path = require('node:path')
-const { isCutOff, madeFor } = require('./binary.js')
+const { madeFor } = require('./binary.js')
 
 /** Where the code of this package lies, unless a bundler has put it elsewhere. */
 const ROOT = path.join(__dirname, '..')
@@ -25,7 +24,7 @@ const BUILD = 'build it from a clone (README, "Install")'
  */
 function loadError(platform, built, cause) {
   const prebuilt = `@tls-pinning/${platform}`
-  const isBuilt = fs.existsSync(built)
+  const isBuilt = resolved(built) !== undefined
   const installed = resolved(`${prebuilt}/package.json`)
   const file = isBuilt ? built : resolved(prebuilt)
   const { why, fix } =
@@ -61,8 +60,7 @@ function refused(cause) {
     }
   }
   // Deno's.
-  if (cause?.name === 'NotCapable')
-    return { why: cause.message, fix: 'It needs --allow-ffi, --allow-read and --allow-env.' }
+  if (cause?.name === 'NotCapable') return { why: cause.message, fix: 'It needs --allow-read and --allow-ffi.' }
   return undefined
 }
 
@@ -137,9 +135,7 @@ function unusable(file) {
     const made = madeFor(file)
     if (!made) return { why: `${file} is damaged: it is no library`, fix: REINSTALL }
     const format = FORMATS[process.platform] ?? 'ELF'
-    if (made.format === format && made.cpu === process.arch) {
-      return isCutOff(file) ? { why: `${file} is damaged: its end is missing`, fix: REINSTALL } : undefined
-    }
+    if (made.format === format && made.cpu === process.arch) return undefined
     return {
       why: `${file} is made for ${made.cpu} (${made.format}), this process is ${process.arch} (${format})`,
       fix: `Do not copy node_modules or builds from one system to another. ${REINSTALL}`
@@ -174,7 +170,7 @@ function unloadable(file, cause) {
 /** @param {string} request */
 function resolved(request) {
   try {
-    return createRequire(__filename).resolve(request)
+    return require.resolve(request)
   } catch {
     return undefined
   }
@@ -208,14 +204,17 @@ function glibcIfAny(platform) {
   return version ? `, glibc ${version}` : ''
 }
 
-/** Bun and Deno have not all of Node's report. @returns {string | undefined} */
+/** @returns {string | undefined} */
 function glibc() {
+  const { report } = /** @type {any} */ (process)
   try {
-    const { report } = /** @type {any} */ (process)
-    report.excludeNetwork = true
-    return report.getReport().header.glibcVersionRuntime
+    const { excludeNetwork } = report
+    report.excludeNetwork = true // else it looks up the names of all peers
+    const { glibcVersionRuntime } = report.getReport().header
+    report.excludeNetwork = excludeNetwork
+    return glibcVersionRuntime
   } catch {
-    return undefined
+    return undefined // Deno's report needs a permission.
   }
 }
 

@@ -3,48 +3,59 @@
 // platform. What exists is what counts: an addon that does not load is an error, and no other is looked for.
 
 const fs = require('node:fs')
-const { createRequire } = require('node:module')
 const path = require('node:path')
-const { isCutOff } = require('./binary.js')
-const { nameOfPlatform } = require('./platform.js')
-const { requirePrebuilt } = require('./prebuilt.js')
 const { version } = require('../package.json')
-
-/** For what is not to be followed by bundlers, which warn of names that they do not know. */
-const requireNow = createRequire(__filename)
 
 /** @returns {typeof import('../binding.js')} */
 function load() {
   const platform = nameOfPlatform()
   const built = path.join(__dirname, '..', `tls-pinning.${platform}.node`)
+  const prebuilt = `@tls-pinning/${platform}`
   try {
-    if (fs.existsSync(built)) {
-      refuseCutOff(built)
-      return requireNow(built)
-    }
-    const prebuilt = `@tls-pinning/${platform}`
-    return requirePrebuilt(platform, manifest => {
-      // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
-      const found = manifest.version
-      if (found !== version) throw new Error(`${prebuilt} is ${found}, tls-pinning is ${version}`)
-      refuseCutOff(resolved(prebuilt))
-    })
+    if (fs.existsSync(built)) return require(built)
+    // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
+    const found = require(`${prebuilt}/package.json`).version
+    if (found !== version) throw new Error(`${prebuilt} is ${found}, tls-pinning is ${version}`)
+    return require(prebuilt)
   } catch (cause) {
     throw require('./load-error.js').loadError(platform, built, cause)
   }
 }
 
-/** Loading it would end the process by a signal (SIGBUS), without a word. @param {string | undefined} file */
-function refuseCutOff(file) {
-  if (file && isCutOff(file)) throw new Error(`${file} is not whole`)
+/** As the napi CLI names what it builds, and `scripts/release/targets.js` the packages. */
+function nameOfPlatform() {
+  const { platform, arch } = process
+  if (platform === 'win32') return `win32-${arch}-msvc`
+  if (platform !== 'linux') return `${platform}-${arch}`
+  const abi = arch === 'arm' ? 'eabihf' : ''
+  return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}${abi}`
 }
 
-/** Nowhere, where a bundler has taken it in. @param {string} name */
-function resolved(name) {
+/**
+ * Which C library this process runs on: what is mapped into it, which takes a tenth of a millisecond to read. Node's report
+ * knows it too and takes a hundred times as long, so it is for where `/proc` may not be read. What files the system has
+ * says less: a system can have both libraries.
+ */
+function isMusl() {
+  const musl = /\/(?:ld-musl-[^/]*|libc\.musl-[^/]*|libc\.so)$/m
   try {
-    return requireNow.resolve(name)
+    return musl.test(fs.readFileSync('/proc/self/maps', 'utf8'))
   } catch {
-    return undefined
+    return musl.test(reported().join('\n'))
+  }
+}
+
+/** The libraries in Node's report. Deno has none, and asks for a permission to say so. @returns {string[]} */
+function reported() {
+  const { report } = /** @type {any} */ (process)
+  try {
+    const { excludeNetwork } = report
+    report.excludeNetwork = true // else it looks up the names of all peers
+    const { sharedObjects } = report.getReport()
+    report.excludeNetwork = excludeNetwork
+    return sharedObjects ?? []
+  } catch {
+    return []
   }
 }
 

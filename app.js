@@ -1,1 +1,0 @@
-const { parsePin } = require('tls-pinning'); console.log(typeof parsePin)
