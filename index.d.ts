@@ -12,6 +12,7 @@
 
 import type { KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
+import type { ClientRequest } from 'node:http'
 import type { Agent, AgentOptions, RequestOptions as HttpsRequestOptions } from 'node:https'
 import type { LookupFunction, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -1038,7 +1039,8 @@ export interface PinnedAgentOptions extends AgentOptions {
 /**
  * An `https.Agent` whose connections satisfy the pins, before a byte is written to them. Sessions are never resumed. When
  * the pin set changes, idle connections are closed, and so are those in use that no longer satisfy it; the others are not
- * used again. A request's own `checkServerIdentity` runs besides; a request with `rejectUnauthorized: false` fails with
+ * used again. Whoever takes over its `options`, and not the agent, takes over a `checkServerIdentity` with the pins. A
+ * request's own `checkServerIdentity` runs besides; a request with `rejectUnauthorized: false` fails with
  * `ERR_TLS_PIN_UNSAFE`.
  *
  * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
@@ -1048,7 +1050,9 @@ export class PinnedAgent extends Agent {
   constructor(pins: Pins, options?: PinnedAgentOptions)
   /** The pin set in force; `agent.pins.replace(…)` changes it. */
   get pins(): PinSet
-  /** Node's key of the connections that a request may use; requests with different checks share none. */
+  /** Node's own, for its requests: a request's `checkServerIdentity` runs besides the pins. */
+  addRequest(request: ClientRequest, options: HttpsRequestOptions): void
+  /** Node's key of the connections that a request may use; a request with a check of its own shares none. */
   getName(options?: HttpsRequestOptions): string
   /** Makes a connection that satisfies the pins. Node calls it. */
   createConnection(
