@@ -24,6 +24,10 @@ const FOLDER = path.join(ROOT, 'target', 'samples')
  * @type {Record<string, (RegExp | { exit: number, prints: RegExp } | string)[]>}
  */
 const PRINTS = {
+  'docs/errors.md': [/^200$/m],
+  'docs/api.md': [],
+  'docs/api-register.md': ['register.test.js'],
+  'docs/api-testing.md': [],
   'docs/drill.md': [/^\[ 'refused 0' \]$/m],
   'README.md': [
     'what a package that has been published is for',
