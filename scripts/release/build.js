@@ -20,6 +20,13 @@ const { verify } = require('./verify.js')
 
 const ARTIFACTS = path.join(ROOT, 'artifacts')
 const CARGO_HOME = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo')
+const MINGW = {
+  CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER: 'x86_64-w64-mingw32-gcc-posix',
+  CC_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-gcc-posix',
+  CXX_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-g++-posix'
+}
+/** On macOS zig takes no list of exports: what is not hidden would be exported, and so would stay. */
+const NOT_EXPORTED = ['-Zdefault-visibility=hidden', '-Clink-arg=-Wl,-x']
 /** The file that cargo makes. */
 const MADE = {
   linux: 'libtls_pinning.so',
@@ -117,28 +124,29 @@ async function build(target, source, targetFolder) {
  * @param {string} source
  * @param {string} targetFolder
  */
-function commandOf({ triple, glibc, libc, os: system }, source, targetFolder) {
+function commandOf({ triple, glibc, libc, os: system, cpu }, source, targetFolder) {
+  const bin = path.join(VENV, 'bin')
   const flags = [...remapped(source, targetFolder)]
   if (libc === 'musl') flags.push('-Ctarget-feature=-crt-static')
   // Else the name of a library in the folder where it was built.
-  if (system === 'darwin') flags.push('-Clink-arg=-Wl,-install_name,@rpath/tls-pinning.node')
-  if (system === 'win32') flags.push('-Clink-arg=-Wl,--no-insert-timestamp')
-  const files = flags.filter(flag => flag.startsWith('--remap')).map(flag => flag.replace('--remap-path-', '-ffile-'))
+  if (system === 'darwin') flags.push('-Clink-arg=-Wl,-install_name,@rpath/tls-pinning.node', ...NOT_EXPORTED)
+  const byMingw = system === 'win32' && cpu === 'x64'
+  if (system === 'win32' && !byMingw) flags.push(`-Clink-arg=${listOfExports(source)}`)
+  const places = flags.filter(flag => flag.startsWith('--remap'))
+  const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
-    [`CFLAGS_${triple.replaceAll('-', '_')}`]: files
-      .map(flag => flag.replace('-ffile-prefix=', '-ffile-prefix-map='))
-      .join(' '),
+    [`CFLAGS_${triple.replaceAll('-', '_')}`]: ['-fvisibility=hidden', ...files].join(' '),
     MACOSX_DEPLOYMENT_TARGET: '11.0',
+    // Windows' linkers write a time into what they make.
+    SOURCE_DATE_EPOCH: '1',
+    ...(system === 'win32' && { LIBNODE_PATH: libnode(targetFolder) }),
     RUSTC_BOOTSTRAP: '1',
     RUSTC: `${DEBIAN}/rustc`,
     CARGO: `${DEBIAN}/cargo`
   }
   const args = ['--release', '-Zbuild-std', '--target']
-  if (system === 'win32') {
-    return { program: `${DEBIAN}/cargo`, args: ['build', ...args, triple], env: { ...env, ...mingw(targetFolder) } }
-  }
-  const bin = path.join(VENV, 'bin')
+  if (byMingw) return { program: `${DEBIAN}/cargo`, args: ['build', ...args, triple], env: { ...env, ...MINGW } }
   const name = glibc ? `${triple}.${glibc}` : triple
   return {
     program: path.join(bin, 'cargo-zigbuild'),
@@ -161,18 +169,29 @@ function remapped(source, targetFolder) {
   return places.map(([from, to]) => `--remap-path-prefix=${from}=${to}`)
 }
 
-/** zig leaves out the list of exports that Windows needs. @param {string} targetFolder */
-function mingw(targetFolder) {
-  // napi-build links to Node's library by name; nothing is taken out of it, since the addon looks its functions up.
-  const folder = path.join(targetFolder, 'libnode')
+/** napi-build links to Node's library by name. Nothing is taken out of it: the addon looks its functions up. @param {string} parent */
+function libnode(parent) {
+  const folder = path.join(parent, 'libnode')
   fs.mkdirSync(folder, { recursive: true })
-  for (const name of ['libnode.dll', 'libnode.dll.a', 'libnode.a']) fs.writeFileSync(path.join(folder, name), '')
-  return {
-    CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER: 'x86_64-w64-mingw32-gcc-posix',
-    CC_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-gcc-posix',
-    CXX_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-g++-posix',
-    LIBNODE_PATH: folder
+  for (const name of ['libnode.dll', 'libnode.dll.a', 'libnode.a']) {
+    fs.writeFileSync(path.join(folder, name), '!<arch>\n')
   }
+  return folder
+}
+
+/**
+ * cargo-zigbuild drops the list of exports that Windows needs; an object can carry it, too. Its path is relative, since
+ * the names of symbols depend on the compiler's flags, and must not on the folder.
+ * @param {string} source
+ */
+function listOfExports(source) {
+  const object = path.join('target', 'exports.o')
+  const text = path.join(source, 'target', 'exports.s')
+  fs.mkdirSync(path.dirname(text), { recursive: true })
+  fs.writeFileSync(text, '.section .drectve,"yn"\n.ascii " -export:napi_register_module_v1"\n')
+  const zig = ['-m', 'ziglang', 'cc', '-c', '-target', 'aarch64-windows-gnu']
+  output(path.join(VENV, 'bin', 'python'), [...zig, text, '-o', path.join(source, object)])
+  return object
 }
 
 /** The hash of a build of what is committed, in a folder of its own. @param {Target} target */

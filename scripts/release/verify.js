@@ -12,7 +12,7 @@ const { output } = require('./toolchain.js')
 /** @typedef {{ size: number, format: string, libraries: string[], exports: string[], glibc?: string, problems: string[] }} Verified */
 
 /** Bytes. The package shall take no more than 6 MiB when it is installed; this is where growth stops until it does. */
-const LARGEST = 10_000_000
+const LARGEST = 12_000_000
 
 /** The format and architecture, in the words of llvm-readobj. */
 const FORMATS = {
@@ -30,13 +30,21 @@ const FORMATS = {
 const LIBRARIES = {
   linux: /^(lib(c|m|dl|pthread|rt|gcc_s)\.so(\.\d+)?|ld-linux[-\w]*\.so\.\d|libc\.musl-\w+\.so\.1)$/,
   freebsd: /^lib(c|m|thr|util|gcc_s|execinfo|kvm|memstat|procstat|devstat|rt)\.so\.\d+$/,
-  darwin: /^\/usr\/lib\/lib(System\.B|iconv\.2)\.dylib$/,
+  darwin: /^\/usr\/lib\/lib(System\.B|iconv\.2|charset\.1)\.dylib$/,
   win32:
     /^(kernel32|ntdll|ws2_32|userenv|advapi32|bcrypt|bcryptprimitives|msvcrt|crypt32|secur32|api-ms-win-[\w-]+)\.dll$/i
 }
 
 /** What Node asks an addon for. */
 const EXPORTS = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
+/** What zig's linker for macOS leaves in each library. */
+const MACOS_OWN = [
+  '__dso_handle',
+  '_mh_dylib_header',
+  'rust_eh_personality',
+  '__isOSVersionAtLeast',
+  '__isPlatformVersionAtLeast'
+]
 
 /** Folders of a machine that builds. */
 const PLACES = new Set(['/root/', '/home/', '/work/', '/tmp/', `${os.homedir()}/`])
@@ -105,7 +113,8 @@ function exportsOf(file, target) {
     file
   ])
   const all = names.split('\n').filter(name => name !== '')
-  return target.os === 'darwin' ? all.map(name => name.replace(/^_/, '')) : all
+  if (target.os !== 'darwin') return all
+  return all.map(name => name.replace(/^_/, '')).filter(name => !MACOS_OWN.includes(name))
 }
 
 /** The newest version of glibc that a symbol is taken from. @param {string} file */
