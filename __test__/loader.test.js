@@ -130,6 +130,18 @@ describe('on x64 Linux with glibc', { skip: elsewhere }, () => {
     })
   }
 
+  it('with an addon whose end is missing', () => {
+    const addon = app.add(PLATFORM, { content: fs.readFileSync(ADDON).subarray(0, -1) }).replace(app.folder, '<app>')
+    failed(
+      app.load(),
+      `tls-pinning cannot load its addon: ${addon} is damaged: its end is missing`,
+      HERE,
+      NOT_BUILT,
+      INSTALLED,
+      REINSTALL
+    )
+  })
+
   it('with no addon in the package', () => {
     fs.rmSync(app.add())
     failed(
@@ -245,11 +257,13 @@ describe('on x64 Linux with glibc', { skip: elsewhere }, () => {
  * @returns {string} how to require it
  */
 function bundle() {
-  const inside = ['lib/native.js', 'lib/load-error.js', 'lib/binary.js', 'package.json'].map(file => {
-    const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
-    const body = file.endsWith('.json') ? `module.exports = ${text}` : text
-    return `${JSON.stringify(path.basename(file))}: (module, require) => {\n${body}\n}`
-  })
+  const inside = ['lib/native.js', 'lib/prebuilt.js', 'lib/load-error.js', 'lib/binary.js', 'package.json'].map(
+    file => {
+      const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
+      const body = file.endsWith('.json') ? `module.exports = ${text}` : text
+      return `${JSON.stringify(path.basename(file))}: (module, require) => {\n${body}\n}`
+    }
+  )
   fs.mkdirSync(path.join(app.folder, 'dist'))
   fs.writeFileSync(
     path.join(app.folder, 'dist', 'server.js'),

@@ -2,8 +2,9 @@
 // Why the addon did not load, and what to do about it. Of what is wrong here the system's own message names the least part.
 
 const fs = require('node:fs')
+const { createRequire } = require('node:module')
 const path = require('node:path')
-const { madeFor } = require('./binary.js')
+const { isCutOff, madeFor } = require('./binary.js')
 
 /** Where the code of this package lies, unless a bundler has put it elsewhere. */
 const ROOT = path.join(__dirname, '..')
@@ -135,7 +136,9 @@ function unusable(file) {
     const made = madeFor(file)
     if (!made) return { why: `${file} is damaged: it is no library`, fix: REINSTALL }
     const format = FORMATS[process.platform] ?? 'ELF'
-    if (made.format === format && made.cpu === process.arch) return undefined
+    if (made.format === format && made.cpu === process.arch) {
+      return isCutOff(file) ? { why: `${file} is damaged: its end is missing`, fix: REINSTALL } : undefined
+    }
     return {
       why: `${file} is made for ${made.cpu} (${made.format}), this process is ${process.arch} (${format})`,
       fix: `Do not copy node_modules or builds from one system to another. ${REINSTALL}`
@@ -170,7 +173,7 @@ function unloadable(file, cause) {
 /** @param {string} request */
 function resolved(request) {
   try {
-    return require.resolve(request)
+    return createRequire(__filename).resolve(request)
   } catch {
     return undefined
   }

@@ -1,14 +1,14 @@
+// @ts-nocheck
 'use strict'
-// @ts-nocheck: none of these packages is there in a clone.
 // The packages with prebuilt addons. Their names are written out for what follows `require`: bundlers, and tools that collect
-// the files of a deployment (Next.js, serverless hosts). Inside `try` they pass over those that are not installed.
+// the files of a deployment (Next.js, serverless hosts). Inside `try` they pass over those that are not installed; none is
+// in a clone, which is why types are not checked here.
 
 /**
  * @param {string} platform
  * @param {(manifest: { version: string }) => void} check is given the package.json before the addon is loaded
  */
 function requirePrebuilt(platform, check) {
-  // biome-ignore lint/complexity/noUselessCatch: see above
   try {
     switch (platform) {
       case 'linux-x64-gnu':
@@ -45,6 +45,7 @@ function requirePrebuilt(platform, check) {
         throw new Error(`there is no package for ${platform}`)
     }
   } catch (error) {
+    // biome-ignore lint/complexity/noUselessCatch: see above
     throw error
   }
 }
