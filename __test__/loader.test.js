@@ -130,18 +130,6 @@ describe('on x64 Linux with glibc', { skip: elsewhere }, () => {
     })
   }
 
-  it('with an addon whose end is missing', () => {
-    const addon = app.add(PLATFORM, { content: fs.readFileSync(ADDON).subarray(0, -1) }).replace(app.folder, '<app>')
-    failed(
-      app.load(),
-      `tls-pinning cannot load its addon: ${addon} is damaged: its end is missing`,
-      HERE,
-      NOT_BUILT,
-      INSTALLED,
-      REINSTALL
-    )
-  })
-
   it('with no addon in the package', () => {
     fs.rmSync(app.add())
     failed(

@@ -4,7 +4,7 @@
 const fs = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
-const { isCutOff, madeFor } = require('./binary.js')
+const { madeFor } = require('./binary.js')
 
 /** Where the code of this package lies, unless a bundler has put it elsewhere. */
 const ROOT = path.join(__dirname, '..')
@@ -136,9 +136,7 @@ function unusable(file) {
     const made = madeFor(file)
     if (!made) return { why: `${file} is damaged: it is no library`, fix: REINSTALL }
     const format = FORMATS[process.platform] ?? 'ELF'
-    if (made.format === format && made.cpu === process.arch) {
-      return isCutOff(file) ? { why: `${file} is damaged: its end is missing`, fix: REINSTALL } : undefined
-    }
+    if (made.format === format && made.cpu === process.arch) return undefined
     return {
       why: `${file} is made for ${made.cpu} (${made.format}), this process is ${process.arch} (${format})`,
       fix: `Do not copy node_modules or builds from one system to another. ${REINSTALL}`

@@ -3,44 +3,23 @@
 // platform. What exists is what counts: an addon that does not load is an error, and no other is looked for.
 
 const fs = require('node:fs')
-const { createRequire } = require('node:module')
 const path = require('node:path')
-const { isCutOff } = require('./binary.js')
 const { version } = require('../package.json')
 
 /** @returns {typeof import('../binding.js')} */
 function load() {
   const platform = nameOfPlatform()
-  const prebuilt = `@tls-pinning/${platform}`
   const built = path.join(__dirname, '..', `tls-pinning.${platform}.node`)
   try {
-    // Bundlers follow `require` and warn of what they can't know.
-    const requireNow = createRequire(__filename)
-    if (fs.existsSync(built)) {
-      refuseCutOff(built)
-      return requireNow(built)
-    }
+    // Not by `require`: bundlers follow that, and warn of a name that they can't know.
+    if (fs.existsSync(built)) return require('node:module').createRequire(__filename)(built)
     return require('./prebuilt.js').requirePrebuilt(platform, found => {
       // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
-      if (found.version !== version) throw new Error(`${prebuilt} is ${found.version}, tls-pinning is ${version}`)
-      refuseCutOff(resolved(requireNow, prebuilt))
+      if (found === version) return
+      throw new Error(`@tls-pinning/${platform} is ${found}, tls-pinning is ${version}`)
     })
   } catch (cause) {
     throw require('./load-error.js').loadError(platform, built, cause)
-  }
-}
-
-/** Loading it would end the process by a signal (SIGBUS), without a word. @param {string | undefined} file */
-function refuseCutOff(file) {
-  if (file && isCutOff(file)) throw new Error(`${file} is not whole`)
-}
-
-/** Nowhere, where a bundler has taken it in. @param {NodeRequire} requireNow @param {string} name */
-function resolved(requireNow, name) {
-  try {
-    return requireNow.resolve(name)
-  } catch {
-    return undefined
   }
 }
 
