@@ -190,7 +190,8 @@ describe('package.json', () => {
     assert.deepEqual(Object.keys(/** @type {any} */ (manifest).dependencies ?? {}), [])
     for (const file of sourcesIn('lib')) {
       const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
-      for (const [, target] of text.matchAll(/require\('([^']+)'\)/g)) assert.match(target, /^(node:|\.)/, file)
+      for (const [, target] of text.matchAll(/require\('([^']+)'\)/g))
+        assert.match(target, /^(node:|\.|@tls-pinning\/)/, file)
     }
   })
 })

@@ -245,11 +245,13 @@ describe('on x64 Linux with glibc', { skip: elsewhere }, () => {
  * @returns {string} how to require it
  */
 function bundle() {
-  const inside = ['lib/native.js', 'lib/load-error.js', 'lib/binary.js', 'package.json'].map(file => {
-    const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
-    const body = file.endsWith('.json') ? `module.exports = ${text}` : text
-    return `${JSON.stringify(path.basename(file))}: (module, require) => {\n${body}\n}`
-  })
+  const inside = ['lib/native.js', 'lib/prebuilt.js', 'lib/load-error.js', 'lib/binary.js', 'package.json'].map(
+    file => {
+      const text = fs.readFileSync(path.join(ROOT, file), 'utf8')
+      const body = file.endsWith('.json') ? `module.exports = ${text}` : text
+      return `${JSON.stringify(path.basename(file))}: (module, require) => {\n${body}\n}`
+    }
+  )
   fs.mkdirSync(path.join(app.folder, 'dist'))
   fs.writeFileSync(
     path.join(app.folder, 'dist', 'server.js'),

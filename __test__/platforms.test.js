@@ -41,7 +41,10 @@ function askedFor(os, cpu, maps) {
       if (file !== '/proc/self/maps') return readFileSync(file, ...rest)
       ${maps === undefined ? `throw new Error('EACCES')` : `return ${JSON.stringify(maps)}`}
     }`
-  return /Tried (@tls-pinning\/[\w-]+):/.exec(app.load({ before }).message)?.[1]
+  const { message, cause } = app.load({ before })
+  const [, name] = /^Cannot find module '(.+)\/package\.json'/.exec(cause) ?? []
+  assert.ok(name && message.includes(`Tried ${name}: not found`), message)
+  return name
 }
 
 describe('a platform’s package', () => {

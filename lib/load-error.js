@@ -2,6 +2,7 @@
 // Why the addon did not load, and what to do about it. Of what is wrong here the system's own message names the least part.
 
 const fs = require('node:fs')
+const { createRequire } = require('node:module')
 const path = require('node:path')
 const { madeFor } = require('./binary.js')
 
@@ -170,7 +171,7 @@ function unloadable(file, cause) {
 /** @param {string} request */
 function resolved(request) {
   try {
-    return require.resolve(request)
+    return createRequire(__filename).resolve(request)
   } catch {
     return undefined
   }

@@ -10,13 +10,14 @@ const { version } = require('../package.json')
 function load() {
   const platform = nameOfPlatform()
   const built = path.join(__dirname, '..', `tls-pinning.${platform}.node`)
-  const prebuilt = `@tls-pinning/${platform}`
   try {
-    if (fs.existsSync(built)) return require(built)
-    // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
-    const found = require(`${prebuilt}/package.json`).version
-    if (found !== version) throw new Error(`${prebuilt} is ${found}, tls-pinning is ${version}`)
-    return require(prebuilt)
+    // Not by `require`: bundlers follow that, and warn of a name that they can't know.
+    if (fs.existsSync(built)) return require('node:module').createRequire(__filename)(built)
+    return require('./prebuilt.js').requirePrebuilt(platform, found => {
+      // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
+      if (found === version) return
+      throw new Error(`@tls-pinning/${platform} is ${found}, tls-pinning is ${version}`)
+    })
   } catch (cause) {
     throw require('./load-error.js').loadError(platform, built, cause)
   }
