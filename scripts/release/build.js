@@ -136,7 +136,9 @@ function commandOf({ triple, glibc, libc, os: system, cpu }, source, targetFolde
   const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
-    [`CFLAGS_${triple.replaceAll('-', '_')}`]: ['-fvisibility=hidden', ...files].join(' '),
+    [`CFLAGS_${triple.replaceAll('-', '_')}`]: [...(system === 'darwin' ? ['-fvisibility=hidden'] : []), ...files].join(
+      ' '
+    ),
     MACOSX_DEPLOYMENT_TARGET: '11.0',
     // Windows' linkers write a time into what they make.
     SOURCE_DATE_EPOCH: '1',
