@@ -1,0 +1,178 @@
+'use strict'
+// The licences of all that is linked into the addon of a platform, with their full texts: THIRD-PARTY-LICENSES.txt of its
+// package. The texts come out of the sources themselves; a crate without one is an error.
+//
+//   node scripts/release/licenses.js linux-x64-gnu > THIRD-PARTY-LICENSES.txt
+
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { linkedCrates, ROOT } = require('./crates')
+const { TARGETS } = require('./targets')
+
+/** @typedef {import('./crates').Crate} Crate @typedef {import('./targets').Target} Target */
+
+const IS_LICENSE = /^(licen[cs]e|copying|copyright|notice|unlicense|patents)([-.].*)?$/i
+
+/** Licences of what the crates contain are in folders below; these are of what is not linked or was not chosen. */
+const APART = [
+  'zstd/COPYING' // Version 2 of the GPL, the other choice beside the BSD licence.
+]
+
+/**
+ * Crates whose archives lack the text, and where the same authors' is: another crate that is linked too, or a file of an
+ * installed package.
+ * @type {Record<string, { crate: string } | { file: string }>}
+ */
+const ELSEWHERE = {
+  'alloc-stdlib': { crate: 'alloc-no-stdlib' },
+  napi: { file: 'node_modules/@napi-rs/cli/LICENSE' },
+  'napi-sys': { file: 'node_modules/@napi-rs/cli/LICENSE' },
+  // "MIT/Apache-2.0": the text of the latter is the same for everybody.
+  'p12-keystore': { crate: 'rustls-pki-types' }
+}
+
+/** The crates in the standard library of the systems that there are packages for. It names many more, of other systems. */
+const STANDARD = [
+  'cfg-if',
+  'gimli',
+  'hashbrown',
+  'libc',
+  'rustc-demangle',
+  'windows-link',
+  'windows-sys',
+  'windows-targets'
+]
+
+const HEAD = `The addon of tls-pinning contains code of the projects below. After the name of each stand its licence and the
+numbers of the texts, which follow the list.`
+
+/** @typedef {{ what: string, license: string, texts: { name: string, text: string }[] }} Notice */
+
+/** @param {Target} target @returns {string} */
+function thirdPartyLicenses(target) {
+  const crates = linkedCrates(target.triple)
+    .slice(1)
+    .sort((a, b) => a.name.localeCompare(b.name, 'en'))
+  const notices = [...crates.map(crate => noticeOf(crate, crates)), ...standardLibrary()]
+  return write(notices)
+}
+
+/**
+ * @param {Crate} crate
+ * @param {Crate[]} all
+ * @returns {Notice}
+ */
+function noticeOf(crate, all) {
+  const files = licenseFiles(crate.folder)
+  const texts = files.length > 0 ? read(crate.folder, files) : borrowed(crate, all)
+  return { what: `${crate.name} ${crate.version}`, license: crate.license, texts }
+}
+
+/** @param {Crate} crate @param {Crate[]} all */
+function borrowed(crate, all) {
+  const place = ELSEWHERE[crate.name]
+  if (!place) throw new Error(`${crate.name} ${crate.version} (${crate.license}) has no text of its licence: ELSEWHERE`)
+  if ('file' in place) return read(ROOT, [place.file])
+  const other = all.find(one => one.name === place.crate)
+  const files = other ? licenseFiles(other.folder) : []
+  if (!other || files.length === 0) throw new Error(`${place.crate}, whose licence ${crate.name} shares, has no text`)
+  return read(other.folder, files)
+}
+
+/**
+ * As paths inside the folder, sorted.
+ * @param {string} folder
+ * @param {string} [inside]
+ * @returns {string[]}
+ */
+function licenseFiles(folder, inside = '') {
+  const entries = fs.readdirSync(path.join(folder, inside), { withFileTypes: true })
+  const found = entries.flatMap(entry => {
+    const name = path.posix.join(inside, entry.name)
+    if (entry.isDirectory()) return licenseFiles(folder, name)
+    return IS_LICENSE.test(entry.name) && !/\.(rs|c|h)$/.test(entry.name) && !APART.includes(name) ? [name] : []
+  })
+  return found.sort()
+}
+
+/** @param {string} folder @param {string[]} files */
+function read(folder, files) {
+  return files.map(name => ({ name, text: tidy(fs.readFileSync(path.join(folder, name), 'utf8')) }))
+}
+
+/** @param {string} text */
+function tidy(text) {
+  return text
+    .replaceAll('\r\n', '\n')
+    .replaceAll(/[ \t]+$/gm, '')
+    .replaceAll(/^\n+|\n+$/g, '')
+}
+
+/**
+ * What the Rust project says about its standard library, in a document that every toolchain has.
+ * @returns {Notice[]}
+ */
+function standardLibrary() {
+  const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim()
+  const docs = path.join(sysroot, 'share', 'doc', 'rust')
+  const [own, ...crates] = fs.readFileSync(path.join(docs, 'COPYRIGHT-library.html'), 'utf8').split('<h3>')
+  const texts = [{ name: 'COPYRIGHT', text: tidy(plain(own.replace(/^.*?<body>/s, ''))) }]
+  const licenses = read(path.join(docs, 'licenses'), ['MIT.txt', 'Apache-2.0.txt', 'Unicode-3.0.txt'])
+  const notices = STANDARD.map(name => {
+    const part = crates.find(one => new RegExp(`^\\W*${name}-\\d`).test(one))
+    const texts = [...(part?.matchAll(/<summary>(.*?)<\/summary>\s*<pre>(.*?)<\/pre>/gs) ?? [])]
+    const license = plain(part?.match(/<b>License:<\/b>(.*?)<\/p>/s)?.[1] ?? '')
+    if (!license || texts.length === 0) throw new Error(`COPYRIGHT-library.html has no licence of ${name}`)
+    return {
+      what: `${name}, in Rust's standard library`,
+      license: license.replaceAll('/', ' OR '),
+      texts: texts.map(([, name, text]) => ({ name: plain(name), text: tidy(entities(text)) }))
+    }
+  })
+  return [{ what: "Rust's standard library", license: 'MIT OR Apache-2.0', texts: [...texts, ...licenses] }, ...notices]
+}
+
+/** @param {string} html */
+function plain(html) {
+  return entities(html.replaceAll(/<[^>]*>/g, ''))
+    .replaceAll(/\n\s*\n\s*/g, '\n\n')
+    .trim()
+}
+
+/** @param {string} text */
+function entities(text) {
+  const named = text.replaceAll(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
+  return named.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&')
+}
+
+/**
+ * Texts that differ in nothing but blanks and line breaks are written once.
+ * @param {Notice[]} notices
+ */
+function write(notices) {
+  /** @type {Map<string, { number: number, text: string }>} */
+  const known = new Map()
+  const list = notices.map(({ what, license, texts }) => {
+    const refs = texts.map(({ name, text }) => {
+      const words = text.replaceAll(/\s+/g, ' ')
+      const { number } = known.get(words) ?? { number: known.size + 1 }
+      if (number > known.size) known.set(words, { number, text })
+      return `${name} [${number}]`
+    })
+    return `${what}\n    ${license}\n    ${refs.join(', ')}`
+  })
+  const texts = [...known.values()].map(({ number, text }) => `${'='.repeat(80)}\n[${number}]\n\n${text}\n`)
+  return `${HEAD}\n\n${list.join('\n')}\n\n${texts.join('\n')}`
+}
+
+if (require.main === module) {
+  const target = TARGETS.find(({ platform }) => platform === process.argv[2])
+  if (target) process.stdout.write(thirdPartyLicenses(target))
+  else {
+    console.error(`which platform? One of ${TARGETS.map(({ platform }) => platform).join(', ')}`)
+    process.exitCode = 1
+  }
+}
+
+module.exports = { thirdPartyLicenses }
