@@ -17,8 +17,12 @@ const ROOT = path.join(__dirname, '..', '..')
  * @property {string} [description]
  * @property {string} [repository]
  * @property {string} [sha256] of the archive that Cargo.lock names
+ * @property {string} [links] the C library that it builds and links
  * @property {string[]} needs the crates it depends on, as `name@version`
  */
+
+/** What is the same for all platforms. @type {{ packages: any[], hashes: Map<string, string> } | undefined} */
+let known
 
 /**
  * The first is the project's own.
@@ -26,10 +30,10 @@ const ROOT = path.join(__dirname, '..', '..')
  * @returns {Crate[]}
  */
 function linkedCrates(triple) {
-  const metadata = JSON.parse(cargo(['metadata', '--format-version', '1']))
-  const hashes = checksums()
+  known ??= { packages: JSON.parse(cargo(['metadata', '--format-version', '1'])).packages, hashes: checksums() }
+  const { packages, hashes } = known
   return [...resolved(triple)].map(([id, needs]) => {
-    const found = metadata.packages.find((/** @type {any} */ one) => `${one.name}@${one.version}` === id)
+    const found = packages.find((/** @type {any} */ one) => `${one.name}@${one.version}` === id)
     if (!found?.license) throw new Error(`${id} does not say which licence it has`)
     return {
       name: found.name,
@@ -40,6 +44,7 @@ function linkedCrates(triple) {
       description: found.description?.replaceAll(/\s+/g, ' ').trim(),
       repository: found.repository,
       sha256: hashes.get(id),
+      links: found.links ?? undefined,
       needs: [...needs]
     }
   })

@@ -45,7 +45,7 @@ const STANDARD = [
 ]
 
 const HEAD = `The addon of tls-pinning contains code of the projects below. After the name of each stand its licence and the
-numbers of the texts, which follow the list.`
+numbers of the texts, which follow the list. Of MIT and Apache-2.0, where there is a choice, it is taken under MIT.`
 
 /** @typedef {{ what: string, license: string, texts: { name: string, text: string }[] }} Notice */
 
@@ -65,8 +65,18 @@ function thirdPartyLicenses(target) {
  */
 function noticeOf(crate, all) {
   const files = licenseFiles(crate.folder)
-  const texts = files.length > 0 ? read(crate.folder, files) : borrowed(crate, all)
+  const texts = chosen(crate.license, files.length > 0 ? read(crate.folder, files) : borrowed(crate, all))
   return { what: `${crate.name} ${crate.version}`, license: crate.license, texts }
+}
+
+/**
+ * Without the text of the Apache licence, of which there are dozens of variants, where that of MIT can be taken.
+ * @param {string} license
+ * @param {Notice['texts']} texts
+ */
+function chosen(license, texts) {
+  const choice = / OR /.test(license) && !/ AND /.test(license) && texts.some(({ name }) => /\bmit\b/i.test(name))
+  return choice ? texts.filter(({ name }) => !/apache/i.test(name)) : texts
 }
 
 /** @param {Crate} crate @param {Crate[]} all */
@@ -116,6 +126,8 @@ function tidy(text) {
 function standardLibrary() {
   const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim()
   const docs = path.join(sysroot, 'share', 'doc', 'rust')
+  if (!fs.existsSync(docs))
+    throw new Error(`${docs} is missing: the licences of the standard library are in rustup's Rust`)
   const [own, ...crates] = fs.readFileSync(path.join(docs, 'COPYRIGHT-library.html'), 'utf8').split('<h3>')
   const texts = [{ name: 'COPYRIGHT', text: tidy(plain(own.replace(/^.*?<body>/s, ''))) }]
   const licenses = read(path.join(docs, 'licenses'), ['MIT.txt', 'Apache-2.0.txt', 'Unicode-3.0.txt'])
@@ -124,11 +136,9 @@ function standardLibrary() {
     const texts = [...(part?.matchAll(/<summary>(.*?)<\/summary>\s*<pre>(.*?)<\/pre>/gs) ?? [])]
     const license = plain(part?.match(/<b>License:<\/b>(.*?)<\/p>/s)?.[1] ?? '')
     if (!license || texts.length === 0) throw new Error(`COPYRIGHT-library.html has no licence of ${name}`)
-    return {
-      what: `${name}, in Rust's standard library`,
-      license: license.replaceAll('/', ' OR '),
-      texts: texts.map(([, name, text]) => ({ name: plain(name), text: tidy(entities(text)) }))
-    }
+    const all = texts.map(([, name, text]) => ({ name: plain(name), text: tidy(entities(text)) }))
+    const choice = license.replaceAll('/', ' OR ')
+    return { what: `${name}, in Rust's standard library`, license: choice, texts: chosen(choice, all) }
   })
   return [{ what: "Rust's standard library", license: 'MIT OR Apache-2.0', texts: [...texts, ...licenses] }, ...notices]
 }
