@@ -1,7 +1,6 @@
 'use strict'
 // What a request sends: bytes that go along with it, or pieces that follow at the network's pace.
 
-const { Readable } = require('node:stream')
 const { argumentError } = require('./errors.js')
 const { flush, port, wake, writable } = require('./port.js')
 const { kind } = require('./trust.js')
@@ -39,6 +38,8 @@ function outgoing(body) {
     const pieces = /** @type {AsyncIterable<unknown>} */ (/** @type {unknown} */ (encoded.body))
     return streamed(pieces, null, encoded.headers.get('content-type'))
   }
+  // Loaded by need: most requests have no stream.
+  const { Readable } = require('node:stream')
   if (body.locked || body.destroyed || Readable.isDisturbed(body)) {
     throw argumentError('ERR_INVALID_STATE', 'the body has been used already; give a fresh one for each request')
   }

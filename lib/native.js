@@ -1,17 +1,60 @@
 'use strict'
-// The addon, or an error that says what is missing: the generated loader blames the package manager for everything.
+// Loads the addon: the one that was built in this clone or, as installed from a registry, that of the package for this
+// platform. What exists is what counts: an addon that does not load is an error, and no other is looked for.
+
+const fs = require('node:fs')
+const path = require('node:path')
+const { version } = require('../package.json')
 
 /** @returns {typeof import('../binding.js')} */
 function load() {
+  const platform = nameOfPlatform()
+  const built = path.join(__dirname, '..', `tls-pinning.${platform}.node`)
+  const prebuilt = `@tls-pinning/${platform}`
   try {
-    return require('../binding.js')
+    if (fs.existsSync(built)) return require(built)
+    // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
+    const found = require(`${prebuilt}/package.json`).version
+    if (found !== version) throw new Error(`${prebuilt} is ${found}, tls-pinning is ${version}`)
+    return require(prebuilt)
   } catch (cause) {
-    const place = `${process.platform}-${process.arch}`
-    const fix = 'build it in a clone with "npm install" and "npm run build" (see Install in the README)'
-    const error = new Error(`tls-pinning has no addon that loads on ${place}, Node.js ${process.version}; ${fix}`, {
-      cause
-    })
-    throw Object.assign(error, { code: 'ERR_DLOPEN_FAILED' })
+    throw require('./load-error.js').loadError(platform, built, cause)
+  }
+}
+
+/** As the napi CLI names what it builds, and `scripts/release/targets.js` the packages. */
+function nameOfPlatform() {
+  const { platform, arch } = process
+  if (platform === 'win32') return `win32-${arch}-msvc`
+  if (platform !== 'linux') return `${platform}-${arch}`
+  const abi = arch === 'arm' ? 'eabihf' : ''
+  return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}${abi}`
+}
+
+/**
+ * Which C library this process runs on: what is mapped into it, which takes a tenth of a millisecond to read. Node's report
+ * knows it too and takes a hundred times as long, so it is for where `/proc` may not be read. What files the system has
+ * says less: a system can have both libraries.
+ */
+function isMusl() {
+  const musl = /\/(?:ld-musl-[^/]*|libc\.musl-[^/]*|libc\.so)$/m
+  try {
+    return musl.test(fs.readFileSync('/proc/self/maps', 'utf8'))
+  } catch {
+    return musl.test(sharedObjects().join('\n'))
+  }
+}
+
+/** @returns {string[]} */
+function sharedObjects() {
+  const { report } = /** @type {any} */ (process)
+  if (!report) return []
+  const { excludeNetwork } = report
+  report.excludeNetwork = true // else it looks up the names of all peers
+  try {
+    return report.getReport().sharedObjects ?? []
+  } finally {
+    report.excludeNetwork = excludeNetwork
   }
 }
 

@@ -1,10 +1,9 @@
 'use strict'
 // The options of a client, checked before anything else happens.
 
-const crypto = require('node:crypto')
 const { CrlFiles } = require('./crl.js')
+const { isKeyObject, nodeCrypto } = require('./crypto-objects.js')
 const { argumentError, isPlain, own, unsafe } = require('./errors.js')
-
 const { asPinSet } = require('./policy.js')
 const { mayUseLoop } = require('./port.js')
 const { proxyOf } = require('./proxy.js')
@@ -213,16 +212,16 @@ function privateKey(key, passphrase) {
  * @param {string} [passphrase]
  */
 function readKey(key, passphrase) {
-  if (key instanceof crypto.KeyObject) return key
+  if (isKeyObject(key)) return key
   const material = Buffer.from(bytes(key, 'key'))
-  if (material[0] !== 0x30) return crypto.createPrivateKey({ key: material, passphrase })
+  if (material[0] !== 0x30) return nodeCrypto().createPrivateKey({ key: material, passphrase })
   // DER does not name its own kind.
   for (const type of /** @type {const} */ (['pkcs8', 'sec1'])) {
     try {
-      return crypto.createPrivateKey({ key: material, format: 'der', type, passphrase })
+      return nodeCrypto().createPrivateKey({ key: material, format: 'der', type, passphrase })
     } catch {}
   }
-  return crypto.createPrivateKey({ key: material, format: 'der', type: 'pkcs1', passphrase })
+  return nodeCrypto().createPrivateKey({ key: material, format: 'der', type: 'pkcs1', passphrase })
 }
 
 /**

@@ -1,8 +1,8 @@
 'use strict'
 // Pins in all their forms: every input of a pin becomes text here, every decision about it is made in native code.
 
-const crypto = require('node:crypto')
 const binding = require('./native.js')
+const { isCertificate, isKeyObject, nodeCrypto } = require('./crypto-objects.js')
 const { argumentError, invalidPin, isPlain, own, PinInvalidError, unwrap } = require('./errors.js')
 const { kind } = require('./trust.js')
 
@@ -114,8 +114,8 @@ class Pin {
 function isPin(value) {
   if (typeof value === 'string') return true
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  if (ArrayBuffer.isView(value) || value instanceof crypto.KeyObject || value instanceof Pin) return true
-  if (value instanceof crypto.X509Certificate || typeof value.kty === 'string') return true
+  if (ArrayBuffer.isView(value) || value instanceof Pin || isKeyObject(value)) return true
+  if (isCertificate(value) || typeof value.kty === 'string') return true
   return Object.hasOwn(value, 'certificate') || Object.hasOwn(value, 'publicKey')
 }
 
@@ -128,9 +128,9 @@ function isPin(value) {
 function pinText(pin, place) {
   if (typeof pin === 'string') return pin
   if (pin instanceof Pin) return String(pin)
-  if (pin instanceof crypto.X509Certificate) throw invalidPin(place, WHICH_CERTIFICATE)
+  if (isCertificate(pin)) throw invalidPin(place, WHICH_CERTIFICATE)
   if (ArrayBuffer.isView(pin)) return bareMaterial(pin, place)
-  if (pin instanceof crypto.KeyObject || typeof pin?.kty === 'string') return pinAt(pin, 'spki', place)
+  if (isKeyObject(pin) || typeof pin?.kty === 'string') return pinAt(pin, 'spki', place)
   if (pin && typeof pin === 'object') {
     const { certificate, publicKey, ...rest } = own(pin)
     if (Object.keys(rest).length === 0 && (certificate === undefined) !== (publicKey === undefined)) {
@@ -174,7 +174,7 @@ function materialOf(value, place) {
   if (value instanceof Uint8Array) return value
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   if (value instanceof ArrayBuffer) return new Uint8Array(value)
-  if (value instanceof crypto.X509Certificate) return value.raw
+  if (isCertificate(value)) return value.raw
   const key = publicKeyOf(value, place)
   if (key) return key.export({ type: 'spki', format: 'der' })
   throw invalidPin(place, `${kind(value)} is neither a certificate nor a public key`)
@@ -185,12 +185,12 @@ function materialOf(value, place) {
  * @param {string} place
  */
 function publicKeyOf(value, place) {
-  const isPrivate = value instanceof crypto.KeyObject ? value.type !== 'public' : value?.d !== undefined
+  const isPrivate = isKeyObject(value) ? value.type !== 'public' : value?.d !== undefined
   if (isPrivate) throw invalidPin(place, 'a private or secret key is not a pin; give the public key')
-  if (value instanceof crypto.KeyObject) return value
+  if (isKeyObject(value)) return value
   if (typeof value?.kty !== 'string') return undefined
   try {
-    return crypto.createPublicKey({ key: value, format: 'jwk' })
+    return nodeCrypto().createPublicKey({ key: value, format: 'jwk' })
   } catch (cause) {
     throw invalidPin(place, `not a JWK of a public key (${/** @type {Error} */ (cause).message})`)
   }

@@ -2,8 +2,8 @@
 // Policies that are in force, and the verifier that asks them.
 
 const { EventEmitter } = require('node:events')
-const { X509Certificate } = require('node:crypto')
 const binding = require('./native.js')
+const { isCertificate } = require('./crypto-objects.js')
 const { argumentError, certificate, date, own, unwrap, unwrapObject } = require('./errors.js')
 const { expiryOf } = require('./expiry.js')
 const { recheck } = require('./live.js')
@@ -187,7 +187,7 @@ function verifyChain(options) {
     throw argumentError('ERR_INVALID_ARG_TYPE', `hostname must be a string, not ${kind(hostname)}`)
   }
   const certificates = (Array.isArray(chain) ? chain : [chain]).map(certificate =>
-    certificate instanceof X509Certificate ? certificate.raw : certificate
+    isCertificate(certificate) ? certificate.raw : certificate
   )
   const given = {
     chain: byteList(certificates, 'chain'),

@@ -1,8 +1,8 @@
 'use strict'
 // One request without a client of one's own: the clients behind it are kept for the next.
 
-const { KeyObject } = require('node:crypto')
 const { PinnedClient } = require('./client.js')
+const { isKeyObject } = require('./crypto-objects.js')
 const { isPlain, own } = require('./errors.js')
 const { CLIENT_OPTIONS, REQUEST_OPTIONS, checkObject } = require('./options.js')
 const { policyText } = require('./pins.js')
@@ -94,7 +94,7 @@ function keyOf(value) {
   if (typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
   if (typeof value === 'number') return `number ${value}`
   if (value instanceof Uint8Array) return `bytes ${Buffer.from(value.buffer).toString('latin1')}`
-  if (value instanceof KeyObject && value.type === 'private') {
+  if (isKeyObject(value) && value.type === 'private') {
     return `key ${value.export({ type: 'pkcs8', format: 'der' }).toString('latin1')}`
   }
   if (typeof value === 'function') return `function ${numberOf(value)}`

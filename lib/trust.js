@@ -2,7 +2,6 @@
 // Trust stores: handed to native code once and shared by all clients that use the same.
 
 const fs = require('node:fs')
-const tls = require('node:tls')
 const binding = require('./native.js')
 const { argumentError, unsafe, unwrapObject } = require('./errors.js')
 
@@ -15,8 +14,14 @@ function defaultTrust() {
   return nodeStore
 }
 
+/** Loaded by need: it costs some milliseconds, and a client with its own `ca` can do without. */
+function nodeTls() {
+  return require('node:tls')
+}
+
 /** @returns {readonly string[]} PEM */
 function nodeCertificates() {
+  const tls = nodeTls()
   // From Node 22.15 on; before, what it is made of.
   if (typeof tls.getCACertificates === 'function') return tls.getCACertificates('default')
   const extra = process.env.NODE_EXTRA_CA_CERTS
@@ -62,7 +67,7 @@ const ELSEWHERE = /--use-(openssl|system)-ca/
 function anchorsOf({ ca, secureContext, pfx }) {
   const given = secureContext ? contexts.get(secureContext) : ca || undefined
   const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' ')
-  const told = typeof tls.getCACertificates === 'function' || !ELSEWHERE.test(flags)
+  const told = typeof nodeTls().getCACertificates === 'function' || !ELSEWHERE.test(flags)
   // An archive brings anchors of its own.
   const known = given !== undefined || (told && (!secureContext || contexts.has(secureContext)))
   return { ca: given, anchors: known && !pfx ? 'same' : 'guessed' }

@@ -40,7 +40,7 @@ function main() {
 
   const soak = [path.join(__dirname, 'soak.js'), ...SOAK, ...process.argv.slice(2)]
   const { status } = spawnSync(process.execPath, soak, {
-    env: { ...env, NAPI_RS_NATIVE_LIBRARY_PATH: addon },
+    env: { ...env, NODE_OPTIONS: `--require ${JSON.stringify(inPlace(addon))}` },
     stdio: 'inherit'
   })
   process.exitCode = status ?? 1
@@ -73,6 +73,15 @@ function build() {
   const addon = path.join(folder, 'tls-pinning.node')
   fs.copyFileSync(path.join(folder, TARGET, 'debug', 'libtls_pinning.so'), addon)
   return addon
+}
+
+/** A module that, loaded first, puts an addon in place of that which the loader would find. @param {string} addon */
+function inPlace(addon) {
+  const loader = JSON.stringify(path.join(root, 'lib', 'native.js'))
+  const module = path.join(folder, 'in-place.js')
+  const exports = `get exports() { return require(${JSON.stringify(addon)}) }`
+  fs.writeFileSync(module, `require.cache[${loader}] = { loaded: true, ${exports} }\n`)
+  return module
 }
 
 /** The addon with a bug, made in the same way. */

@@ -1,0 +1,4 @@
+'use strict'
+
+/** @type {import('../../rehearse.js').Journey[]} */
+module.exports = []
