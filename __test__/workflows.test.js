@@ -6,6 +6,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { describe, it } = require('node:test')
 const { parse } = require('yaml')
+const { TARGETS } = require('../scripts/release/targets')
 const { scripts } = require('../package.json')
 
 const ROOT = path.join(__dirname, '..')
@@ -65,6 +66,18 @@ for (const file of FILES) {
       for (const command of commands) assert.ok(!command.includes('${{'), command)
     })
 
+    it('is of systems and versions that are supported', () => {
+      for (const [, { strategy }] of jobs) {
+        const { node = [], include = [] } = strategy?.matrix ?? {}
+        if (node.length > 0) assert.deepEqual(node, [20, 22, 24, 26])
+        for (const { platform } of include)
+          assert.ok(
+            TARGETS.some(target => target.platform === platform),
+            platform
+          )
+      }
+    })
+
     it('runs scripts that exist', () => {
       for (const command of commands) {
         for (const [, script] of command.matchAll(/npm run ([\w:-]+)/g)) assert.ok(script in scripts, script)
@@ -83,8 +96,9 @@ it('a release waits for all that went before it', () => {
   assert.deepEqual(order, [
     ['build', undefined],
     ['stage', 'build'],
+    ['test', 'stage'],
     ['rehearse', 'stage'],
-    ['publish', 'rehearse'],
+    ['publish', ['test', 'rehearse']],
     ['release', 'publish']
   ])
   assert.ok(!Object.values(jobs).some(job => 'if' in job || 'continue-on-error' in job))

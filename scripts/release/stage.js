@@ -7,7 +7,9 @@
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
+const { thirdPartyLicenses } = require('./licenses.js')
 const { platformPackage } = require('./platform-package.js')
+const { packageSbom, platformSbom } = require('./sbom.js')
 const { TARGETS } = require('./targets.js')
 
 /** @typedef {import('./targets.js').Target} Target */
@@ -38,7 +40,10 @@ function stage({ artifacts = ARTIFACTS, dist = DIST } = {}) {
  */
 function stageRoot(targets, dist) {
   const folder = path.join(dist, 'tls-pinning')
-  const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT, encoding: 'utf8' })
+  const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: ROOT,
+    encoding: 'utf8'
+  })
   for (const { path: file } of filesOf(JSON.parse(packed))) {
     if (file.endsWith('.node')) throw new Error(`the addon belongs into a package of its own: ${file}`)
     copy(path.join(ROOT, file), path.join(folder, file))
@@ -48,6 +53,8 @@ function stageRoot(targets, dist) {
   manifest.optionalDependencies = Object.fromEntries(
     targets.map(({ platform }) => [`@tls-pinning/${platform}`, manifest.version])
   )
+  manifest.files.push('sbom.cdx.json')
+  fs.writeFileSync(path.join(folder, 'sbom.cdx.json'), packageSbom(manifest.version, targets))
   writeJson(path.join(folder, 'package.json'), manifest)
   return folder
 }
@@ -64,7 +71,10 @@ function stagePlatform(target, artifacts, dist) {
   writeJson(path.join(folder, 'package.json'), packageJson)
   fs.writeFileSync(path.join(folder, 'README.md'), readme)
   copy(path.join(ROOT, 'LICENSE'), path.join(folder, 'LICENSE'))
-  copy(path.join(artifacts, addonOf(target.platform)), path.join(folder, addonOf(target.platform)))
+  const addon = path.join(folder, addonOf(target.platform))
+  copy(path.join(artifacts, addonOf(target.platform)), addon)
+  fs.writeFileSync(path.join(folder, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicenses(target))
+  fs.writeFileSync(path.join(folder, 'sbom.cdx.json'), platformSbom(target, version, addon))
   return folder
 }
 
