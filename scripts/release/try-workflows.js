@@ -18,6 +18,7 @@ const ROOT = path.join(__dirname, '..', '..')
 const LEFT_OUT = [
   [/^(rustup|apt-get|pipx|cargo install) /, 'what is installed here is taken'],
   [/^git config --global/, 'this machine has a configuration of its own'],
+  [/check advisories/, 'fetches the list of vulnerabilities'],
   [/build:all/, 'takes hours: npm run build:all -- --check'],
   [/publish\.js/, 'publishes; its suite is __test__/release-publish.test.js'],
   [/gh release create/, 'makes a release']
