@@ -32,7 +32,7 @@ describe('of a platform', LIMIT, () => {
       assert.deepEqual(metadata.component.components[0].hashes, [{ alg: 'SHA-256', content: sha256 }])
 
       const crates = linkedCrates(target.triple).slice(1)
-      const purls = new Set(components.map((/** @type {any} */ one) => one.purl))
+      const purls = new Set(components.map((/** @type {any} */ one) => one.purl ?? ''))
       for (const { name, version } of crates) {
         assert.ok(purls.has(`pkg:cargo/${name}@${encodeURIComponent(version)}`), name)
       }
@@ -43,6 +43,8 @@ describe('of a platform', LIMIT, () => {
         )
       }
       for (const { name, licenses } of components) assert.equal(licenses?.length, 1, name)
+      const names = components.map((/** @type {any} */ one) => one.name)
+      assert.equal(names.includes('mingw-w64'), target.os === 'win32')
       // What builds or tests it is not in it.
       assert.ok(![...purls].some(purl => /\/(proptest|cc|syn|serde_derive|napi-derive|ring)@/.test(purl)))
       // All hang together.
@@ -86,6 +88,7 @@ describe('of a platform', LIMIT, () => {
       ]) {
         assert.ok(text.includes(project), project)
       }
+      assert.equal(text.includes('winpthreads'), target.os === 'win32')
       assert.ok(!text.includes('GNU GENERAL PUBLIC LICENSE'))
     })
   }

@@ -44,6 +44,13 @@ const STANDARD = [
   'windows-targets'
 ]
 
+/** Of the linker's own libraries those of others need no notice: GCC's and LLVM's licences have exceptions for it. @type {Notice} */
+const MINGW = {
+  what: 'mingw-w64',
+  license: 'ZPL-2.1 AND MIT AND BSD-3-Clause AND HPND',
+  texts: read(path.join(__dirname, 'notices'), ['mingw-w64.txt'])
+}
+
 const HEAD = `The addon of tls-pinning contains code of the projects below. After the name of each stand its licence and the
 numbers of the texts, which follow the list. Of MIT and Apache-2.0, where there is a choice, it is taken under MIT.`
 
@@ -55,6 +62,7 @@ function thirdPartyLicenses(target) {
     .slice(1)
     .sort((a, b) => a.name.localeCompare(b.name, 'en'))
   const notices = [...crates.map(crate => noticeOf(crate, crates)), ...standardLibrary()]
+  if (target.os === 'win32') notices.push(MINGW)
   return write(notices)
 }
 

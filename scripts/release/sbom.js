@@ -59,15 +59,17 @@ function platformSbom(target, version, addon) {
       defined(components.get(`${crate.name}@${crate.version}`)).dependencies.add(native.bomRef)
       return native
     })
-  // Its version is the compiler's, which is not of this machine.
-  const std = new Models.Component(ComponentType.Library, 'rust-std', {
-    bomRef: 'rust-std',
-    description: "Rust's standard library",
-    purl: 'pkg:github/rust-lang/rust'
-  })
-  std.licenses.add(new Models.LicenseExpression('MIT OR Apache-2.0'))
-  subject.dependencies.add(std.bomRef)
-  return serialize(subject, [...components.values(), ...natives, std])
+  // Their versions are those of the machine that built it, which need not be this one.
+  const std = toolchainComponent(
+    'rust-std',
+    "Rust's standard library",
+    'MIT OR Apache-2.0',
+    'pkg:github/rust-lang/rust'
+  )
+  const mingw = toolchainComponent('mingw-w64', 'The C run time', 'ZPL-2.1 AND MIT AND BSD-3-Clause AND HPND')
+  const toolchain = target.os === 'win32' ? [std, mingw] : [std]
+  for (const { bomRef } of toolchain) subject.dependencies.add(bomRef)
+  return serialize(subject, [...components.values(), ...natives, ...toolchain])
 }
 
 /**
@@ -114,6 +116,13 @@ function nativeComponent({ name: crate, folder, license }) {
   const version = found.slice(1).join('.')
   const purl = `pkg:github/${known.repository}@v${version}`
   const component = new Models.Component(ComponentType.Library, known.name, { bomRef: purl, purl, version })
+  component.licenses.add(licenseOf(license))
+  return component
+}
+
+/** @param {string} name @param {string} description @param {string} license @param {string} [purl] */
+function toolchainComponent(name, description, license, purl) {
+  const component = new Models.Component(ComponentType.Library, name, { bomRef: name, description, purl })
   component.licenses.add(licenseOf(license))
   return component
 }
