@@ -62,6 +62,19 @@ describe('of a platform', LIMIT, () => {
     assert.notEqual(await validator.validate(JSON.stringify(bom)), null)
   })
 
+  it('a text that is not in the crate itself is of the same authors', () => {
+    const text = thirdPartyLicenses(TARGETS[0])
+    for (const [name, words] of [
+      ['napi', 'LongYinan'],
+      ['alloc-stdlib', 'Dropbox'],
+      ['p12-keystore', 'Apache License']
+    ]) {
+      const number = text.match(new RegExp(`^${name} .*\\n.*\\n.*\\[(\\d+)\\]$`, 'm'))?.[1]
+      const start = text.indexOf(`\n[${number}]\n`)
+      assert.ok(text.slice(start, text.indexOf('='.repeat(80), start)).includes(words), name)
+    }
+  })
+
   for (const target of TARGETS) {
     it(`the licences of ${target.platform} have each crate and its texts`, () => {
       const text = thirdPartyLicenses(target)

@@ -20,16 +20,16 @@ const APART = [
 ]
 
 /**
- * Crates whose archives lack the text, and where the same authors' is: another crate that is linked too, or a file of an
- * installed package.
- * @type {Record<string, { crate: string } | { file: string }>}
+ * Crates whose archives lack the text, and a file that has it: of the same authors, in another crate that is linked too or
+ * in an installed package.
+ * @type {Record<string, { crate?: string, file: string }>}
  */
 const ELSEWHERE = {
-  'alloc-stdlib': { crate: 'alloc-no-stdlib' },
+  'alloc-stdlib': { crate: 'alloc-no-stdlib', file: 'LICENSE' },
   napi: { file: 'node_modules/@napi-rs/cli/LICENSE' },
   'napi-sys': { file: 'node_modules/@napi-rs/cli/LICENSE' },
-  // "MIT/Apache-2.0": the text of the latter is the same for everybody.
-  'p12-keystore': { crate: 'rustls-pki-types' }
+  // "MIT/Apache-2.0": the text of the latter names no authors, and is the same for everybody.
+  'p12-keystore': { crate: 'rustls-pki-types', file: 'LICENSE-APACHE' }
 }
 
 /** The crates in the standard library of the systems that there are packages for. It names many more, of other systems. */
@@ -52,7 +52,7 @@ const MINGW = {
 }
 
 const HEAD = `The addon of tls-pinning contains code of the projects below. After the name of each stand its licence and the
-numbers of the texts, which follow the list. Of MIT and Apache-2.0, where there is a choice, it is taken under MIT.`
+numbers of the texts, which follow the list. Where both MIT and Apache-2.0 are offered, one of them is taken.`
 
 /** @typedef {{ what: string, license: string, texts: { name: string, text: string }[] }} Notice */
 
@@ -73,7 +73,7 @@ function thirdPartyLicenses(target) {
  */
 function noticeOf(crate, all) {
   const files = licenseFiles(crate.folder)
-  const texts = chosen(crate.license, files.length > 0 ? read(crate.folder, files) : borrowed(crate, all))
+  const texts = files.length > 0 ? chosen(crate.license, read(crate.folder, files)) : borrowed(crate, all)
   return { what: `${crate.name} ${crate.version}`, license: crate.license, texts }
 }
 
@@ -91,11 +91,9 @@ function chosen(license, texts) {
 function borrowed(crate, all) {
   const place = ELSEWHERE[crate.name]
   if (!place) throw new Error(`${crate.name} ${crate.version} (${crate.license}) has no text of its licence: ELSEWHERE`)
-  if ('file' in place) return read(ROOT, [place.file])
-  const other = all.find(one => one.name === place.crate)
-  const files = other ? licenseFiles(other.folder) : []
-  if (!other || files.length === 0) throw new Error(`${place.crate}, whose licence ${crate.name} shares, has no text`)
-  return read(other.folder, files)
+  const folder = place.crate ? all.find(one => one.name === place.crate)?.folder : ROOT
+  if (!folder) throw new Error(`${place.crate}, whose licence ${crate.name} shares, is not linked any more`)
+  return read(folder, [place.file])
 }
 
 /**
