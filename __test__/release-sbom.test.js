@@ -67,7 +67,7 @@ describe('of a platform', LIMIT, () => {
     for (const [name, words] of [
       ['napi', 'LongYinan'],
       ['alloc-stdlib', 'Dropbox'],
-      ['p12-keystore', 'Apache License']
+      ['p12-keystore', 'Copyright [yyyy] [name of copyright owner]']
     ]) {
       const number = text.match(new RegExp(`^${name} .*\\n.*\\n.*\\[(\\d+)\\]$`, 'm'))?.[1]
       const start = text.indexOf(`\n[${number}]\n`)

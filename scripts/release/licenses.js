@@ -29,7 +29,7 @@ const ELSEWHERE = {
   napi: { file: 'node_modules/@napi-rs/cli/LICENSE' },
   'napi-sys': { file: 'node_modules/@napi-rs/cli/LICENSE' },
   // "MIT/Apache-2.0": the text of the latter names no authors, and is the same for everybody.
-  'p12-keystore': { crate: 'rustls-pki-types', file: 'LICENSE-APACHE' }
+  'p12-keystore': { crate: 'cfg-if', file: 'LICENSE-APACHE' }
 }
 
 /** The crates in the standard library of the systems that there are packages for. It names many more, of other systems. */
