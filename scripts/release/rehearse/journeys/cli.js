@@ -17,7 +17,7 @@ module.exports = [
       user.write('backup.pem', service.backup.pem)
       assert.match((await npx('pin', 'cert.pem')).output, RegExp(escaped(service.cert.pin)))
       assert.match((await npx('inspect', host)).output, RegExp(escaped(service.cert.pin)))
-      await npx('init', host, '--backup', 'backup.pem', '--output', 'policy.json')
+      await npx('init', host, '--backup', 'backup.pem', '--out', 'policy.json')
       await npx('check', 'policy.json')
       // And with pins that the server does not have.
       user.write('wrong.json', JSON.stringify({ hosts: { [host]: [service.backup.pin] } }))

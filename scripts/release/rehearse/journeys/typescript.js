@@ -34,19 +34,24 @@ const SUBPATHS = `
 import type { PinSet } from 'tls-pinning'
 import { pins } from 'tls-pinning/register'
 import { assertPinned } from 'tls-pinning/testing'
-import schema from 'tls-pinning/policy.schema.json' with { type: 'json' }
 export const set: PinSet = pins
 export const assertion: (...args: any) => unknown = assertPinned
-export const title: string = schema.title
 // @ts-expect-error
 export const wrong: number = pins
 // @ts-expect-error
 export const wrong2: number = assertPinned
 `
+/** Node 16 had no import attributes, and what has come since has no import of JSON without. */
+const SCHEMA = `
+import schema from 'tls-pinning/policy.schema.json' with { type: 'json' }
+export const title: string = schema.title
+`
 const SUBPATHS_CTS = `
 import registered = require('tls-pinning/register')
 import testing = require('tls-pinning/testing')
 import tlsPinning = require('tls-pinning')
+import schema = require('tls-pinning/policy.schema.json')
+export const title: string = schema.title
 export const set: tlsPinning.PinSet = registered.pins
 export const assertion: (...args: any) => unknown = testing.assertPinned
 // @ts-expect-error
@@ -66,13 +71,14 @@ module.exports = COMPILERS.flatMap(compiler =>
       const wrong = "\n// @ts-expect-error\npinnedRequest('https://localhost/', { pins: 5 }).catch(() => {})\n"
       for (const [file, kind] of Object.entries(files)) user.write(file, service[kind])
       user.write('subpaths.mts', SUBPATHS)
+      if (module !== 'node16') user.write('schema.mts', SCHEMA)
       user.write('wrong.mts', `import { pinnedRequest } from 'tls-pinning'${wrong}`)
       if ('old.cts' in files) user.write('subpaths-old.cts', SUBPATHS_CTS)
       user.write(
         'tsconfig.json',
         JSON.stringify({
           compilerOptions: {
-            module: resolution === 'node16' ? 'node16' : module,
+            module,
             moduleResolution: resolution,
             target: 'es2022',
             lib: ['es2024', 'esnext.disposable'],
