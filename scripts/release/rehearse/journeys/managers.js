@@ -1,125 +1,77 @@
 'use strict'
-// Package managers that are not npm. Each installs from the registry of the rehearsal, into stores of its own user.
+// Other package managers and runtimes.
 
-const assert = require('node:assert/strict')
-const fs = require('node:fs')
 const path = require('node:path')
-const { platformPackages } = require('../steps.js')
-const { TOOLS } = require('../tools.js')
+const { CJS, ESM, assertPrinted } = require('../programs.js')
 
-/** @typedef {import('../user.js').User} User @typedef {import('../service.js').Service} Service */
+const NODE_MODULES = path.join(__dirname, '..', 'node_modules')
+const PNPM = path.join(NODE_MODULES, '.bin', 'pnpm')
+const YARN_1 = path.join(NODE_MODULES, 'yarn', 'bin', 'yarn.js')
+const YARN = path.join(NODE_MODULES, '@yarnpkg', 'cli-dist', 'bin', 'yarn.js')
+const BUN = path.join(NODE_MODULES, '.bin', 'bun')
+const DENO = path.join(NODE_MODULES, '.bin', 'deno')
 
-/** @type {import('../../rehearse.js').Journey[]} */
-module.exports = [
-  {
-    name: 'pnpm add',
-    async run({ user, service }) {
-      await user.tool('pnpm', ['add', 'tls-pinning', ...pnpmFolders(user)])
-      await runBoth(user, service)
-    }
+/** @typedef {import('../user.js').User} User */
+
+/** @param {User} user @param {string} [nodeLinker] */
+function berry(user, nodeLinker) {
+  user.write({
+    'package.json': { name: 'app', private: true },
+    'yarn.lock': '',
+    '.yarnrc.yml': `npmRegistryServer: ${user.world.registry}\nunsafeHttpWhitelist: ['127.0.0.1']\nenableTelemetry: false\nenableImmutableInstalls: false\nenableGlobalCache: false\nnpmMinimalAgeGate: 0\n${nodeLinker ? `nodeLinker: ${nodeLinker}\n` : ''}`
+  })
+}
+
+/** @type {Record<string, (user: User) => Promise<void>>} */
+const journeys = {
+  pnpm: async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM, 'app.cjs': CJS })
+    user.write({ '.npmrc': `registry=${user.world.registry}\n` })
+    await user.run(PNPM, ['add', 'tls-pinning'])
+    assertPrinted(await user.run('node', ['app.mjs']))
+    assertPrinted(await user.run('node', ['app.cjs']))
   },
-  {
-    name: 'pnpm add with supportedArchitectures',
-    async run({ user, service, packed }) {
-      user.write('pnpm-workspace.yaml', 'supportedArchitectures:\n  os: [current, win32]\n  cpu: [current, x64]\n')
-      await user.tool('pnpm', ['add', 'tls-pinning', ...pnpmFolders(user)])
-      const stored = fs.readdirSync(user.path('node_modules/.pnpm')).filter(name => name.startsWith('@tls-pinning'))
-      const wanted = packed.filter(({ name }) => /linux-x64-gnu|win32-x64/.test(name))
-      assert.equal(stored.length, wanted.length, stored.join(', '))
-      await runBoth(user, service)
-      return stored.join(', ')
-    }
+
+  'yarn 1': async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM })
+    const env = { npm_config_registry: user.world.registry, YARN_REGISTRY: user.world.registry }
+    await user.run('node', [YARN_1, 'add', 'tls-pinning', '--no-progress'], { env })
+    assertPrinted(await user.run('node', ['app.mjs']))
   },
-  {
-    name: 'yarn add (classic)',
-    async run({ user, service }) {
-      const folders = ['--cache-folder', user.path('../cache'), '--global-folder', user.path('../global')]
-      await user.run('node', [yarnClassic(), 'add', 'tls-pinning', '--registry', user.registry.url, ...folders])
-      await runBoth(user, service)
-      return `installs ${platformPackages(user).join(', ')}`
-    }
+
+  'yarn 4, nodeLinker node-modules': async user => {
+    berry(user, 'node-modules')
+    await user.run('node', [YARN, 'add', 'tls-pinning'])
+    user.write({ 'app.mjs': ESM })
+    assertPrinted(await user.run('node', ['app.mjs']))
   },
-  {
-    name: 'yarn add (berry, nodeLinker: node-modules)',
-    async run({ user, service }) {
-      await berry(user, 'nodeLinker: node-modules\n')
-      await runBoth(user, service)
-    }
+
+  "yarn 4, Plug'n'Play": async user => {
+    berry(user)
+    await user.run('node', [YARN, 'add', 'tls-pinning'])
+    user.write({ 'app.cjs': CJS })
+    assertPrinted(await user.run('node', [YARN, 'node', 'app.cjs']))
   },
-  {
-    name: 'yarn add (berry, supportedArchitectures)',
-    async run({ user, service, packed }) {
-      await berry(user, 'nodeLinker: node-modules\nsupportedArchitectures:\n  os: [current, win32]\n  cpu: [current, x64]\n')
-      const wanted = packed.filter(({ name }) => /linux-x64-gnu|win32-x64/.test(name))
-      assert.equal(platformPackages(user).length, wanted.length, platformPackages(user).join(', '))
-      await runBoth(user, service)
-      return platformPackages(user).join(', ')
-    }
+
+  bun: async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM, 'app.cjs': CJS })
+    await user.run(BUN, ['add', 'tls-pinning'], { env: { BUN_CONFIG_REGISTRY: user.world.registry } })
+    assertPrinted(await user.run(BUN, ['app.mjs']))
+    assertPrinted(await user.run(BUN, ['app.cjs']))
   },
-  {
-    name: "yarn add (berry, Plug'n'Play)",
-    async run({ user, service }) {
-      await berry(user, 'nodeLinker: pnp\npnpEnableEsmLoader: true\n')
-      user.write('app.cjs', service.cjs)
-      user.write('app.mjs', service.esm)
-      for (const file of ['app.cjs', 'app.mjs']) {
-        await service.talk(() => user.run('node', [yarnBerry(), 'node', file]))
-      }
-      const unplugged = fs.readdirSync(user.path('.yarn/unplugged'))
-      assert.equal(unplugged.length, 1, unplugged.join(', '))
-      return 'the platform package is unplugged'
-    }
+
+  'deno, npm: specifier': async user => {
+    user.write({ 'app.mjs': ESM.replace("from 'tls-pinning'", "from 'npm:tls-pinning'") })
+    const env = { NPM_CONFIG_REGISTRY: user.world.registry, DENO_DIR: path.join(user.folder, '.deno') }
+    assertPrinted(await user.run(DENO, ['run', '-A', '--quiet', '--minimum-dependency-age=0', 'app.mjs'], { env }))
   },
-  {
-    name: 'bun add',
-    async run({ user, service }) {
-      const env = { BUN_CONFIG_REGISTRY: user.registry.url, BUN_INSTALL_CACHE_DIR: user.path('../cache') }
-      await user.tool('bun', ['add', 'tls-pinning'], { env })
-      await runBoth(user, service)
-    }
+
+  'deno, node_modules': async user => {
+    await user.npm(['install', 'tls-pinning'])
+    user.write({ 'app.mjs': ESM })
+    const env = { DENO_DIR: path.join(user.folder, '.deno') }
+    assertPrinted(await user.run(DENO, ['run', '-A', '--quiet', '--node-modules-dir=manual', 'app.mjs'], { env }))
   }
-]
-
-/** @param {User} user */
-function pnpmFolders(user) {
-  const folders = { 'store-dir': 'store', 'cache-dir': 'cache', 'state-dir': 'state' }
-  return Object.entries(folders).map(([name, folder]) => `--${name}=${path.join(user.home, folder)}`)
 }
 
-function yarnBerry() {
-  return path.join(TOOLS, 'node_modules', '@yarnpkg', 'cli-dist', 'bin', 'yarn.js')
-}
-
-function yarnClassic() {
-  return path.join(TOOLS, 'node_modules', 'yarn-classic', 'bin', 'yarn.js')
-}
-
-/**
- * @param {User} user
- * @param {string} settings
- */
-async function berry(user, settings) {
-  const folder = JSON.stringify(path.join(user.home, 'yarn'))
-  user.write(
-    '.yarnrc.yml',
-    `npmRegistryServer: "${user.registry.url}"
-unsafeHttpWhitelist: ["127.0.0.1"]
-enableTelemetry: false
-enableImmutableInstalls: false
-globalFolder: ${folder}
-npmMinimalAgeGate: 0
-${settings}`
-  )
-  user.write('yarn.lock', '')
-  await user.run('node', [yarnBerry(), 'add', 'tls-pinning'])
-}
-
-/**
- * @param {User} user
- * @param {Service} service
- */
-async function runBoth(user, service) {
-  user.write('app.mjs', service.esm)
-  user.write('app.cjs', service.cjs)
-  for (const file of ['app.mjs', 'app.cjs']) await service.talk(() => user.run('node', [file]))
-}
+module.exports = { journeys }
