@@ -6,10 +6,13 @@
  *
  * Pinning is dangerous: a server whose key changes without a matching pin cannot be reached until the pins are
  * updated. Give every host a backup pin whose key is kept elsewhere.
+ *
+ * @module tls-pinning
  */
 
 import type { KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
+import type { ClientRequest } from 'node:http'
 import type { Agent, AgentOptions, RequestOptions as HttpsRequestOptions } from 'node:https'
 import type { LookupFunction, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -37,10 +40,14 @@ export type PinInput =
   | webcrypto.JsonWebKey
   | NodeJS.ArrayBufferView
   | Pin
-  /** Pins exactly this certificate. */
-  | { certificate: Material | X509Certificate }
-  /** Pins the key of this certificate, request or public key. */
-  | { publicKey: Material | X509Certificate | KeyObject | webcrypto.JsonWebKey }
+  | {
+      /** Pins exactly this certificate. */
+      certificate: Material | X509Certificate
+    }
+  | {
+      /** Pins the key of this certificate, request or public key. */
+      publicKey: Material | X509Certificate | KeyObject | webcrypto.JsonWebKey
+    }
 
 /** What a policy says of the hosts of one pattern. At least one of `pins`, `leaf` and `ca` is needed. */
 export interface PolicyEntry {
@@ -65,8 +72,14 @@ export interface PolicyEntry {
  */
 export type HostPins = Record<string, PinInput | PinInput[] | PolicyEntry>
 
+/**
+ * A policy: which hosts, which keys. Read strictly: a member that it does not know is `ERR_TLS_PIN_INVALID`.
+ * policy.schema.json describes its JSON to editors.
+ */
 export interface Policy {
+  /** For editors: the path of policy.schema.json. Not looked at. */
   $schema?: string
+  /** The version of this format. Default: 1. */
   version?: 1
   /** What holds for hosts that no entry is for. Default: `deny`. */
   unlisted?: 'deny' | 'allow' | 'report'
@@ -75,6 +88,7 @@ export interface Policy {
    * policy said of it. RFC 3339 or a Date. Default: never.
    */
   expires?: string | Date
+  /** The hosts, by pattern. */
   hosts: HostPins
 }
 
@@ -86,17 +100,26 @@ export type Pins = PinSet | Policy | HostPins | PinInput | PinInput[]
 
 /** A pin that has been read. `String(pin)` is its canonical text. */
 export interface Pin {
+  /** What is hashed: a key, as DER SubjectPublicKeyInfo, or a whole certificate. */
   readonly target: 'spki' | 'certificate'
+  /** The hash. */
   readonly algorithm: 'sha256' | 'sha512'
+  /** The digest: 32 bytes with SHA-256, 64 with SHA-512. */
   readonly digest: Buffer
   /** Which certificate of a path may match: `any`, or as a TLSA record's usage says. */
   readonly role: 'any' | 'leaf' | 'ca'
+  /**
+   * The canonical text: `sha256/BASE64` for a key, `spki:sha512:HEX`, `cert:sha256:HEX` or `cert:sha512:HEX` for the
+   * others.
+   */
   toString(): string
+  /** As `toString`. */
   toJSON(): string
 }
 
 /** A certificate on a verified path. */
 export interface PathCertificate {
+  /** The distinguished name. */
   subject: string
   /** Null for a trust anchor that is known by its name and key alone; so are the next fields. */
   issuer: string | null
@@ -104,7 +127,9 @@ export interface PathCertificate {
   spkiPin: string
   /** `AA:BB:…`, as in Node. */
   fingerprint256: string | null
+  /** From when on it is valid. */
   validFrom: Date | null
+  /** Until when it is valid. */
   validTo: Date | null
   /** DER, in errors and reports, where it is known. Not enumerable. */
   readonly raw?: Buffer
@@ -121,6 +146,7 @@ export interface Verified {
   pattern: string | null
   /** The pin that matched; null where the policy let the server through without. */
   matched: string | null
+  /** Why the policy let the server through although nothing matched; null where a pin matched. */
   excused: Excuse | null
 }
 
@@ -128,11 +154,15 @@ export interface Verified {
 export interface Report {
   /** What the code of the refusal would have been: `ERR_TLS_PIN_UNLISTED`, `ERR_TLS_PIN_EXPIRED`, `ERR_TLS_PIN_MISMATCH`. */
   reason: Excuse
+  /** The host that was connected to, as the policy sees it. */
   host: string
   /** Null where it is not known: a `checkServerIdentity` is not told. */
   port: number | null
+  /** The pattern of the entry that decided; null where there is none. */
   pattern: string | null
+  /** The pins of that entry, in canonical form. */
   expected: string[]
+  /** The verified path, from the server's certificate to the trust anchor. */
   path: PathCertificate[]
   /**
    * DER of the certificates as the server sent them, its own first; for `PinSet.check`. On Node's own TLS they are those that
@@ -143,6 +173,7 @@ export interface Report {
 
 /** A `refused` event: the policy refused a connection. Its reason is that of {@link Report}; `error` is what the caller got. */
 export interface Refusal extends Report {
+  /** What the caller got. */
   error: TlsPinningError
 }
 
@@ -150,22 +181,33 @@ export interface Refusal extends Report {
 export interface Expiring {
   /** The entry's; null for the policy as a whole. */
   pattern: string | null
+  /** The moment from which on it no longer holds. */
   expires: Date
   /** Whether that time has passed already. */
   expired: boolean
+  /** What the entry does with a mismatch. */
   mode: 'enforce' | 'report'
+  /** What becomes of its hosts then. */
   onExpiry: 'deny' | 'allow'
 }
 
 /** What a policy says about a host. */
 export interface Match {
+  /** The pattern of the entry; null for a bare list. */
   pattern: string | null
+  /** The pins that any certificate of the path may match, in canonical form. */
   pins: string[]
+  /** The pins that only the server's own certificate may match. */
   leaf: string[]
+  /** The pins that only an issuer may match. */
   ca: string[]
+  /** From this moment on the entry no longer holds; null: never. */
   expires: Date | null
+  /** Whether that moment has passed. */
   expired: boolean
+  /** What the entry does with a mismatch. */
   mode: 'enforce' | 'report'
+  /** What becomes of its hosts when it has expired. */
   onExpiry: 'deny' | 'allow'
 }
 
@@ -176,10 +218,13 @@ export interface PolicyWarning {
    * `expires-soon`, `expired`, `report-without-expiry`, `on-expiry-without-expiry`.
    */
   code: string
+  /** Where, such as `hosts["api.example.com"]`. */
   place: string
+  /** What is unwise about it, and what to do. */
   message: string
 }
 
+/** The events of a {@link PinSet}. */
 interface PinSetEvents {
   /** Another policy is in force. */
   change: []
@@ -202,11 +247,13 @@ interface PinSetEvents {
 
 /** Why a policy was not loaded. Its code is that of the system, of the loader's error, or one of this package's. */
 export type LoadError = Error & {
+  /** Of the system, of the loader, or of this package. */
   code: string
   /** The file, the URL without its query, or `the loader`. */
   source: string
 }
 
+/** Options of {@link PinSet.fromFile} and of {@link PinSet.fromEnv} for a file. */
 export interface FileOptions {
   /**
    * Whether the file is read again when it changes: written to, renamed over, removed and made anew, or reached by a
@@ -225,6 +272,7 @@ export interface FileOptions {
       }
 }
 
+/** When a source of policies is asked again. Options of {@link PinSet.fromLoader} and {@link PinSet.fromSigned}. */
 export interface RefreshOptions {
   /**
    * Milliseconds from one load to the next; 0: only once. Default: 300000. After a failure the next comes after a second,
@@ -239,12 +287,14 @@ export interface RefreshOptions {
 
 /** Aborted when a load has taken too long or the pin set is closed. What it answers then is dropped. */
 export interface LoadContext {
+  /** Hand it to what does the loading. */
   signal: AbortSignal
 }
 
 /** An Ed25519 public key: the line that `tls-pinning keygen` prints (SubjectPublicKeyInfo in base64), PEM, DER or a JWK. */
 export type SigningKey = string | Uint8Array | KeyObject | webcrypto.JsonWebKey
 
+/** Options of {@link PinSet.fromSigned}. */
 export interface SignedOptions extends RefreshOptions {
   /** Where the envelope is: a path, an https URL, or a function that brings its bytes or text. At most 4 MiB. */
   source: string | URL | ((context: LoadContext) => string | Uint8Array | Promise<string | Uint8Array>)
@@ -270,6 +320,7 @@ export interface SignedOptions extends RefreshOptions {
  * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID` with the place of what is malformed.
  */
 export class PinSet extends EventEmitter<PinSetEvents> {
+  /** A policy that is given in the program. */
   constructor(pins: Pins)
   /**
    * The policy in a file, read strictly: what is malformed is an error with file and place. At most 4 MiB.
@@ -309,6 +360,7 @@ export class PinSet extends EventEmitter<PinSetEvents> {
   static fromSigned(options: SignedOptions): Promise<PinSet>
   /** Stops following the source. The policy stays in force. */
   close(): void
+  /** As `close`, for `using`. */
   [Symbol.dispose](): void
   /** The entry that decides about a host, or null where the policy has none. Port: 443 by default. */
   match(host: string, port?: number): Match | null
@@ -325,6 +377,7 @@ export class PinSet extends EventEmitter<PinSetEvents> {
   replace(pins: Pins): void
   /** How long before its expiry an entry is told of by the event `expiring`, in milliseconds. Default: 30 days. */
   warnBefore: number
+  /** What is valid in the policy in force and still unwise. */
   get warnings(): PolicyWarning[]
   /** The policy in canonical form. */
   toJSON(): Policy
@@ -336,6 +389,7 @@ export interface TrustOptions {
   ca?: Material | Material[]
   /** The client's certificate chain, leaf first. Needs `key`. */
   cert?: Material | Material[]
+  /** The private key of `cert`, PEM or DER. */
   key?: Material | KeyObject
   /** For an encrypted `key` or for `pfx`. */
   passphrase?: string
@@ -462,25 +516,36 @@ export interface ProxyOptions {
    * by the events of that `PinSet`.
    */
   pins?: Pins
+  /** As in {@link ClientOptions}, for the proxy. */
   trust?: ClientOptions['trust']
+  /** Trust anchors for the proxy. */
   ca?: ClientOptions['ca']
   /** The lists themselves. */
   crl?: Material | Material[]
+  /** The certificate chain for the proxy, leaf first. */
   cert?: ClientOptions['cert']
+  /** The private key of `cert`. */
   key?: ClientOptions['key']
+  /** For an encrypted `key` or for `pfx`. */
   passphrase?: ClientOptions['passphrase']
+  /** PKCS#12, instead of `cert` and `key`. */
   pfx?: ClientOptions['pfx']
+  /** The identity to expect of the proxy. Default: the host of its URL. */
   servername?: ClientOptions['servername']
+  /** Default: `TLSv1.2`. */
   minVersion?: ClientOptions['minVersion']
+  /** Default: `TLSv1.3`. */
   maxVersion?: ClientOptions['maxVersion']
 }
 
+/** Headers: an object, pairs, `Headers`, or names and values in turn. */
 export type RequestHeaders =
   | Record<string, string | number | readonly (string | number)[] | undefined>
   | Iterable<readonly [string, string]>
   | Headers
   | readonly string[]
 
+/** What a request can send. A string goes as UTF-8; a stream or an iterator is sent as it comes, once. */
 export type RequestBody =
   | string
   | NodeJS.ArrayBufferView
@@ -492,6 +557,7 @@ export type RequestBody =
   | AsyncIterable<string | NodeJS.ArrayBufferView | ArrayBuffer>
   | Iterable<string | NodeJS.ArrayBufferView | ArrayBuffer>
 
+/** Options of one request. */
 export interface RequestOptions {
   /** Default: `GET`. Sent as it is written. */
   method?: string
@@ -503,6 +569,10 @@ export interface RequestOptions {
    * the header, as Node's does. Other headers that belong to the connection, such as `upgrade` and `te`, are refused.
    */
   headers?: RequestHeaders | null
+  /**
+   * What is sent. Default: nothing. `URLSearchParams`, a `Blob` and `FormData` bring a `content-type`, for a request that has
+   * none.
+   */
   body?: RequestBody | null
   /** Aborting rejects with the signal's reason and stops the native work: the connection is closed or its stream reset. */
   signal?: AbortSignal | null
@@ -522,15 +592,19 @@ export interface RequestOptions {
 
 /** What a connection's TLS handshake proved and agreed on. */
 export interface TlsInfo extends Verified {
+  /** The version of TLS. */
   protocol: 'TLSv1.2' | 'TLSv1.3'
   /** The IANA name of the cipher suite. */
   cipher: string
   /** The key exchange group, such as `X25519MLKEM768`. */
   group: string | null
+  /** The protocol that was agreed on: `h2`, `http/1.1`, or null. */
   alpn: string | null
   /** Whether an earlier session was resumed. Its path was checked again all the same. */
   resumed: boolean
+  /** The IP address that was connected to; of the proxy where there is one. */
   remoteAddress: string
+  /** Its port. */
   remotePort: number
 }
 
@@ -540,10 +614,13 @@ export interface TlsInfo extends Verified {
  */
 export class PinnedResponse {
   private constructor()
+  /** The status code. */
   readonly status: number
   /** Whether `status` is 200 to 299. */
   readonly ok: boolean
+  /** The reason phrase; empty over HTTP/2. */
   readonly statusText: string
+  /** The headers, as in fetch. */
   readonly headers: Headers
   /** Names, in lower case, and values in turn. */
   readonly rawHeaders: string[]
@@ -555,29 +632,79 @@ export class PinnedResponse {
   readonly trailers: Headers
   /** Null where there is no body. */
   readonly body: ReadableStream<Uint8Array> | null
+  /** Whether the body has been read, or is being read. */
   readonly bodyUsed: boolean
+  /** What the connection proved. */
   readonly tls: TlsInfo
+  /** The body, as a `Uint8Array`. */
   // `Uint8Array<ArrayBuffer>`, in words that TypeScript before 5.7 has too.
   bytes(): Promise<ReturnType<Uint8Array['slice']>>
+  /** The body, decoded as UTF-8. */
   text(): Promise<string>
+  /** The body, parsed. Rejects with a `SyntaxError` where it is no JSON. */
   json(): Promise<any>
+  /** The body, as an `ArrayBuffer`. */
   arrayBuffer(): Promise<ArrayBuffer>
+  /** The body, as a `Blob` of its `content-type`. */
   blob(): Promise<Blob>
 }
 
+/** What {@link PinnedClient.stats} tells. Counts are since the client was made. */
 export interface ClientStats {
-  /** Connections: open, of these unused and in use; and made so far. */
-  connections: { open: number; idle: number; active: number; made: number }
-  handshakes: { full: number; resumed: number; failed: number }
-  /**
-   * `retried`: sent once more because a connection was closed before any byte of an answer came. `onLoop`: carried by the
-   * event loop of the calling thread (see the option `driver`).
-   */
-  requests: { sent: number; failed: number; retried: number; onLoop: number; underWay: number }
+  /** Connections. */
+  connections: {
+    /** Open now. */
+    open: number
+    /** Of these, unused. */
+    idle: number
+    /** Of these, in use. */
+    active: number
+    /** Made so far. */
+    made: number
+  }
+  /** TLS handshakes. */
+  handshakes: {
+    /** Done in full. */
+    full: number
+    /** Resumed. */
+    resumed: number
+    /** Failed. */
+    failed: number
+  }
+  /** Requests. */
+  requests: {
+    /** Sent. */
+    sent: number
+    /** Failed. */
+    failed: number
+    /** Sent once more because a connection was closed before any byte of an answer came. */
+    retried: number
+    /** Carried by the event loop of the calling thread (see the option `driver`). */
+    onLoop: number
+    /** Under way now. */
+    underWay: number
+  }
   /** Application bytes: without what TLS adds. */
-  bytes: { sent: number; received: number }
-  /** By `host:port` of the URLs. `waiting`: requests without a connection; `streams`: requests on HTTP/2. */
-  hosts: Record<string, { idle: number; active: number; waiting: number; streams: number }>
+  bytes: {
+    /** Written. */
+    sent: number
+    /** Read. */
+    received: number
+  }
+  /** By `host:port` of the URLs. */
+  hosts: Record<
+    string,
+    {
+      /** Unused connections. */
+      idle: number
+      /** Connections in use. */
+      active: number
+      /** Requests without a connection. */
+      waiting: number
+      /** Requests on HTTP/2. */
+      streams: number
+    }
+  >
 }
 
 /**
@@ -588,6 +715,7 @@ export interface ClientStats {
  * @throws {PinPolicyError} `ERR_TLS_PIN_UNSAFE` for options that would switch pinning off.
  */
 export class PinnedClient {
+  /** A client that accepts what its `pins` say. */
   constructor(options: ClientOptions)
   /** The pin set in force; `client.pins.replace(…)` changes it. */
   get pins(): PinSet
@@ -616,6 +744,7 @@ export class PinnedClient {
    * error whose code is `ERR_CLIENT_DESTROYED`.
    */
   destroy(reason?: unknown): Promise<void>
+  /** As `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -630,7 +759,9 @@ export function pinnedRequest(url: string | URL, options: ClientOptions & Reques
 
 /** What {@link createPinnedFetch} resolves with: a `Response` that also says what its connection proved. */
 export interface PinnedFetchResponse extends Response {
+  /** What the connection proved. */
   readonly tls: TlsInfo
+  /** As `Response.clone`; both read the body. */
   clone(): PinnedFetchResponse
 }
 
@@ -685,7 +816,14 @@ export interface ReporterOptions {
    */
   details?: boolean
   /** The program, in TrustKit's format: `app-bundle-id`, `app-version`, `app-vendor-id`. */
-  app?: { id?: string; version?: string; vendorId?: string }
+  app?: {
+    /** `app-bundle-id`. */
+    id?: string
+    /** `app-version`. */
+    version?: string
+    /** `app-vendor-id`. */
+    vendorId?: string
+  }
   /** Further headers, such as `authorization`, for the collector alone. */
   headers?: Record<string, string>
   /** Which reports are sent. Default: all. */
@@ -698,14 +836,20 @@ export interface ReporterOptions {
 export interface DroppedReport {
   /** `queue`: too many waited. `failed`: the collector refused it, or all attempts failed. `closed`: it still waited. */
   reason: 'queue' | 'failed' | 'closed'
+  /** What is lost. */
   report: Report | Refusal
   /** How often it had been observed. */
   count: number
+  /** Why the last attempt failed, where one was made. */
   error?: Error
 }
 
 /** Posts reports until it is closed. Neither it nor a report under way keeps the process alive. */
-export interface Reporter extends EventEmitter<{ drop: [dropped: DroppedReport] }> {
+export interface Reporter
+  extends EventEmitter<{
+    /** A report was lost. */
+    drop: [dropped: DroppedReport]
+  }> {
   /**
    * Sends what is waiting now, within `limit` and the collector's `Retry-After`; what fails goes on waiting. Never rejects, and
    * keeps the process alive.
@@ -713,8 +857,20 @@ export interface Reporter extends EventEmitter<{ drop: [dropped: DroppedReport] 
   flush(): Promise<void>
   /** Stops listening, flushes, and drops what is left. */
   close(): Promise<void>
-  /** Reports that arrived; attempts that failed; observations that were dropped; that were repetitions; reports that wait. */
-  stats(): { sent: number; failed: number; dropped: number; repeated: number; waiting: number }
+  /** What became of the reports so far. */
+  stats(): {
+    /** Reports that arrived. */
+    sent: number
+    /** Attempts that failed. */
+    failed: number
+    /** Observations that were dropped. */
+    dropped: number
+    /** Observations that were repetitions. */
+    repeated: number
+    /** Reports that wait. */
+    waiting: number
+  }
+  /** As `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -731,9 +887,18 @@ export function createReporter(pins: PinSet | { readonly pins: PinSet }, options
 /**
  * Reads one pin.
  *
+ * @param input A pin in any of its forms.
  * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`, which says what to write instead.
  */
 export function parsePin(input: PinInput): Pin
+
+/** Options of {@link pinOf}. */
+export interface PinOfOptions {
+  /** What is pinned: the key, or exactly this certificate. Default: `spki`. */
+  target?: 'spki' | 'certificate'
+  /** The hash. Default: `sha256`. */
+  algorithm?: 'sha256' | 'sha512'
+}
 
 /**
  * The pin of a certificate, public key or certificate request, in PEM, DER or as Node's object.
@@ -742,18 +907,24 @@ export function parsePin(input: PinInput): Pin
  */
 export function pinOf(
   certificateOrKey: Material | X509Certificate | KeyObject | webcrypto.JsonWebKey,
-  options?: { target?: 'spki' | 'certificate'; algorithm?: 'sha256' | 'sha512' }
+  options?: PinOfOptions
 ): Pin
 
+/** What {@link verifyChain} decides about. */
 export interface VerifyChainOptions {
   /** The server's certificates, leaf first, the rest in any order. */
   chain: Material | X509Certificate | (Material | X509Certificate)[]
+  /** The identity to expect: a DNS name or an IP address. */
   hostname: string
   /** Default: 443. */
   port?: number
+  /** The pins or the policy. A bare list is for `hostname`. */
   pins: Pins
+  /** Trust anchors instead of Node's own. */
   ca?: Material | Material[]
+  /** Certificate revocation lists. Once given, every certificate below the anchor needs one. */
   crl?: Material | Material[]
+  /** As in {@link ClientOptions}. Default: `ca`. */
   trust?: 'ca' | 'pin-only'
   /** The moment to verify for, a Date or milliseconds. Default: now. */
   time?: Date | number
@@ -788,6 +959,12 @@ export interface IdentityOptions {
   ca?: Material | Material[]
 }
 
+/** Options of {@link createCheckServerIdentity}. */
+export interface IdentityCheckOptions extends IdentityOptions {
+  /** Checks the name instead of Node's own check. What it returns counts as it does in Node. */
+  verifyHostname?: (hostname: string, cert: PeerCertificate) => Error | undefined
+}
+
 /**
  * A `checkServerIdentity` for `https`, `tls`, `http2` and whatever client takes one. First the name, by Node's own
  * `tls.checkServerIdentity`, then the pins in force at the moment of the call. A pin of the server's own key or certificate
@@ -802,13 +979,7 @@ export interface IdentityOptions {
  * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`, when it is made; {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`.
  * @see https://nodejs.org/api/tls.html#tlscheckserveridentityhostname-cert
  */
-export function createCheckServerIdentity(
-  pins: Pins,
-  options?: IdentityOptions & {
-    /** Checks the name instead of Node's own check. What it returns counts as it does in Node. */
-    verifyHostname?: (hostname: string, cert: PeerCertificate) => Error | undefined
-  }
-): IdentityCheck
+export function createCheckServerIdentity(pins: Pins, options?: IdentityCheckOptions): IdentityCheck
 
 /**
  * A stand-in for Node's `tls.checkServerIdentity` with the same results, which returns its errors and never throws. With
@@ -832,7 +1003,9 @@ export interface TlsOptionsInput extends Omit<ConnectionOptions, 'host' | 'port'
 
 /** What {@link tlsOptions} adds to the options that it is given. */
 export interface PinnedTlsOptions {
+  /** Checks the name and the pins. */
   checkServerIdentity: IdentityCheck
+  /** Without it Node ignores what the check answers. */
   rejectUnauthorized: true
   /** Sessions that `https.Agent` and undici keep. A resumed session is not checked, so there are none. */
   maxCachedSessions: 0
@@ -852,30 +1025,36 @@ export function tlsOptions<T extends TlsOptionsInput = Record<never, never>>(
   options?: T
 ): Omit<T, 'host' | 'port' | 'trust' | keyof PinnedTlsOptions> & PinnedTlsOptions
 
+/** Options of {@link PinnedAgent}: those of `https.Agent`, and these. */
+export interface PinnedAgentOptions extends AgentOptions {
+  /** As in {@link ClientOptions}: with `pin-only` the pins are the only trust, for self-signed servers. */
+  trust?: 'ca' | 'pin-only'
+  /**
+   * Makes the connection below TLS: an `HttpsProxyAgent` of https-proxy-agent or a `SocksProxyAgent` of
+   * socks-proxy-agent. Its own TLS options are for the proxy.
+   */
+  proxyAgent?: object
+}
+
 /**
- * An `https.Agent` whose connections satisfy the pins, before a byte is written to them. Sessions are never resumed. When the pin set changes, idle connections are closed, and so are those in use that no longer
- * satisfy it; the others are not used again. A request's own `checkServerIdentity` runs besides; a request with
- * `rejectUnauthorized: false` fails with `ERR_TLS_PIN_UNSAFE`.
+ * An `https.Agent` whose connections satisfy the pins, before a byte is written to them. Sessions are never resumed. When
+ * the pin set changes, idle connections are closed, and so are those in use that no longer satisfy it; the others are not
+ * used again. Whoever takes over its `options`, and not the agent, takes over a `checkServerIdentity` with the pins. A
+ * request's own `checkServerIdentity` runs besides; a request with `rejectUnauthorized: false` fails with
+ * `ERR_TLS_PIN_UNSAFE`.
  *
- * @throws {PinInvalidError} {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
  */
 export class PinnedAgent extends Agent {
-  constructor(
-    pins: Pins,
-    options?: AgentOptions & {
-      /** As in {@link ClientOptions}: with `pin-only` the pins are the only trust, for self-signed servers. */
-      trust?: 'ca' | 'pin-only'
-      /**
-       * Makes the connection below TLS: an `HttpsProxyAgent` of https-proxy-agent or a `SocksProxyAgent` of
-       * socks-proxy-agent. Its own TLS options are for the proxy.
-       */
-      proxyAgent?: object
-    }
-  )
+  /** An agent whose connections satisfy `pins`. */
+  constructor(pins: Pins, options?: PinnedAgentOptions)
   /** The pin set in force; `agent.pins.replace(…)` changes it. */
   get pins(): PinSet
-  /** Node's key of the connections that a request may use; requests with different checks share none. */
+  /** Node's own, for its requests: a request's `checkServerIdentity` runs besides the pins. */
+  addRequest(request: ClientRequest, options: HttpsRequestOptions): void
+  /** Node's key of the connections that a request may use; a request with a check of its own shares none. */
   getName(options?: HttpsRequestOptions): string
+  /** Makes a connection that satisfies the pins. Node calls it. */
   createConnection(
     options: HttpsRequestOptions,
     callback?: (error: Error | null, stream: Duplex) => void
@@ -884,13 +1063,28 @@ export class PinnedAgent extends Agent {
 
 /** What undici asks its option `connect` for. */
 export interface ConnectorRequest {
+  /** The URL's host. */
   hostname: string
+  /** The URL's host with its port. */
   host?: string
+  /** `https:`; anything else is refused. */
   protocol: string
+  /** The URL's port; empty for 443. */
   port: string
+  /** The name for SNI and for the certificate, where it is not the host. */
   servername?: string
+  /** The local IP address to connect from. */
   localAddress?: string | null
+  /** A tunnel that is there already, as from a proxy. */
   httpSocket?: Socket
+}
+
+/** Options of {@link pinnedConnector}: those of `tls.connect`, and these. */
+export interface PinnedConnectorOptions extends Omit<TlsOptionsInput, 'host' | 'port'> {
+  /** Milliseconds to connect and shake hands. Default: 10000. `UND_ERR_CONNECT_TIMEOUT`. */
+  timeout?: number
+  /** Whether HTTP/2 is offered by ALPN. Default: false. */
+  allowH2?: boolean
 }
 
 /**
@@ -901,11 +1095,11 @@ export interface ConnectorRequest {
  * `ProxyAgent` takes the TLS options of this function instead of calling it: its connections are checked when they are made,
  * and not again when the pin set changes.
  *
- * @throws {PinInvalidError} {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
+ * @throws {PinInvalidError} `ERR_TLS_PIN_INVALID`; {@link PinPolicyError} `ERR_TLS_PIN_UNSAFE`
  */
 export function pinnedConnector(
   pins: Pins,
-  options?: Omit<TlsOptionsInput, 'host' | 'port'> & { timeout?: number; allowH2?: boolean }
+  options?: PinnedConnectorOptions
 ): ((
   request: ConnectorRequest,
   callback: (...args: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void
@@ -914,40 +1108,62 @@ export function pinnedConnector(
 
 /** A certificate that a server presents. */
 export interface InspectedCertificate {
+  /** The distinguished name. */
   subject: string
+  /** The issuer's. */
   issuer: string
+  /** In hex. */
   serialNumber: string
+  /** From when on it is valid. */
   validFrom: Date
+  /** Until when it is valid. */
   validTo: Date
   /** Subject alternative names: `DNS:…`, `IP Address:…`. */
   names: string[]
+  /** Whether it says of itself that it is a CA (basicConstraints). */
   ca: boolean
   /** Such as `EC P-256`, `RSA 2048`. */
   key: string
+  /** Whether issuer and subject are the same. */
   selfIssued: boolean
+  /** `AA:BB:…`, as in Node. */
   fingerprint256: string
   /** Every form of its pin. */
   pins: {
+    /** Of the key: `sha256/BASE64`. */
     sha256: string
+    /** Of the key: `spki:sha512:HEX`. */
     sha512: string
+    /** Of the certificate: `cert:sha256:HEX`. */
     certificate256: string
+    /** Of the certificate: `cert:sha512:HEX`. */
     certificate512: string
     /** TLSA, DANE-EE. */
     tlsa: string
+    /** Of the key, for curl's `--pinnedpubkey`: `sha256//BASE64`. */
     curl: string
+    /** Of the key, as in RFC 7469: `pin-sha256="BASE64"`. */
     hpkp: string
   }
+  /** The certificate as PEM. */
   pem: string
 }
 
 /** What a server presents. Nothing in it is proved unless `path` is there. */
 export interface Inspection {
+  /** The host that was looked at. */
   host: string
+  /** Its port. */
   port: number
+  /** The IP address that was connected to; of the proxy where there is one. */
   remoteAddress: string
+  /** The version of TLS; null where the handshake did not get that far, and so are the next three. */
   protocol: 'TLSv1.2' | 'TLSv1.3' | null
+  /** The IANA name of the cipher suite. */
   cipher: string | null
+  /** The key exchange group, such as `X25519MLKEM768`. */
   group: string | null
+  /** The protocol that was agreed on. */
   alpn: string | null
   /** Leaf first, as sent. A certificate that cannot be read has only `unreadable`, its `certificatePin` and `pem`. */
   chain: InspectedCertificate[]
@@ -966,6 +1182,7 @@ export interface Inspection {
  */
 export type StartTls = 'smtp' | 'imap' | 'pop3' | 'ftp' | 'postgres' | 'mysql' | 'ldap' | 'xmpp' | 'xmpp-server'
 
+/** Options of {@link inspect}. */
 export interface InspectOptions extends TrustOptions {
   /**
    * Speaks this protocol until the server agrees to begin TLS, which counts as part of the handshake for `handshakeTimeout`.
@@ -974,7 +1191,9 @@ export interface InspectOptions extends TrustOptions {
    * is not that protocol, or more than 16 KiB of it.
    */
   starttls?: StartTls
+  /** As in {@link ClientOptions}. */
   proxy?: ClientOptions['proxy']
+  /** Aborting rejects with the signal's reason and closes the connection. */
   signal?: AbortSignal
 }
 
@@ -999,17 +1218,26 @@ export interface ScanOutcome {
    * `ERR_TLS_HANDSHAKE_TIMEOUT` for silence, or any code that `inspect` rejects with.
    */
   code: string | null
+  /** The same in words. */
   reason: string | null
 }
 
+/** What came of the offer of one cipher suite, or of one group. */
+export interface ScannedName extends ScanOutcome {
+  /** The IANA name. */
+  name: string
+}
+
+/** What came of the offers of one protocol version. */
 export interface ScannedVersion extends ScanOutcome {
+  /** The protocol version. */
   version: 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1' | 'SSLv3'
   /** The cipher suite that the server chose among all, by its IANA name; null where none is known. */
   cipher: string | null
   /** Each cipher suite of this version that this package speaks. Empty where the version is not accepted, and for old ones. */
-  ciphers: (ScanOutcome & { name: string })[]
+  ciphers: ScannedName[]
   /** The same for groups of the key exchange. */
-  groups: (ScanOutcome & { name: string })[]
+  groups: ScannedName[]
   /**
    * Whose order of cipher suites decides, by two offers of the same two suites. `unknown`: neither fits. Null where there are
    * no two to choose from.
@@ -1017,14 +1245,19 @@ export interface ScannedVersion extends ScanOutcome {
   preference: 'server' | 'client' | 'unknown' | null
 }
 
+/** What {@link scan} found. */
 export interface Scan {
+  /** The host that was scanned. */
   host: string
+  /** Its port. */
   port: number
+  /** The IP address that was connected to; of the proxy where there is one. */
   remoteAddress: string
   /** Newest first. */
   versions: ScannedVersion[]
 }
 
+/** Options of {@link scan}: as those of {@link inspect}. */
 export type ScanOptions = Pick<
   InspectOptions,
   'servername' | 'starttls' | 'proxy' | 'connectTimeout' | 'handshakeTimeout' | 'signal'
@@ -1047,7 +1280,7 @@ export function scan(target: string | URL, options?: ScanOptions): Promise<Scan>
 export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'request' | 'body'
 
 /**
- * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. The README lists
+ * Any failure of a connection or exchange. `code` is Node's or OpenSSL's where there is one for the case. docs/errors.md lists
  * them with what to do.
  *
  * Not of this class are wrong arguments, a `TypeError`: `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_URL`,
@@ -1064,10 +1297,15 @@ export type Phase = 'policy' | 'dns' | 'connect' | 'proxy' | 'handshake' | 'requ
  */
 export class TlsPinningError extends Error {
   protected constructor()
+  /** Stable. docs/errors.md lists them. */
   readonly code: string
+  /** When it happened. */
   readonly phase?: Phase
+  /** The host that was connected to, or the proxy where `phase` is `proxy`. */
   readonly host?: string
+  /** Its port. */
   readonly port?: number
+  /** The system call that failed, as in Node. */
   readonly syscall?: string
   /** The address whose answer redirected to the one that failed, without its query and fragment. */
   readonly redirectedFrom?: string
@@ -1082,9 +1320,13 @@ export class TlsPinningError extends Error {
  * path with a pin for each certificate, then the pins: what one needs to set the pin up, or to see the attack.
  */
 export class PinMismatchError extends TlsPinningError {
+  /** The code. */
   readonly code: 'ERR_TLS_PIN_MISMATCH'
+  /** The pattern of the entry that decided; null for a bare list. */
   readonly pattern: string | null
+  /** The pins that one certificate would have had to match, in canonical form. */
   readonly expected: string[]
+  /** The verified path, from the server's certificate to the trust anchor. */
   readonly path: PathCertificate[]
   /** DER of the certificates as the server sent them, its own first. Not enumerable. */
   readonly chain: Buffer[]
@@ -1095,11 +1337,13 @@ export class PinMismatchError extends TlsPinningError {
  * `ERR_TLS_PIN_UNSAFE`: options that would switch pinning off.
  */
 export class PinPolicyError extends TlsPinningError {
+  /** The code. */
   readonly code: 'ERR_TLS_PIN_UNLISTED' | 'ERR_TLS_PIN_EXPIRED' | 'ERR_TLS_PIN_UNSAFE'
 }
 
 /** `ERR_TLS_PIN_INVALID`: a pin, pattern or policy is malformed. */
 export class PinInvalidError extends TlsPinningError {
+  /** The code. */
   readonly code: 'ERR_TLS_PIN_INVALID'
   /** Where, such as `hosts["api.example.com"].pins[2]`. */
   readonly place: string

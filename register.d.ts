@@ -13,6 +13,8 @@
  *
  * Load it before anything else: who has taken `tls.connect` out of its module before keeps the old one. It does not reach
  * other native TLS clients, and child processes unless it stands in `NODE_OPTIONS`.
+ *
+ * @module tls-pinning/register
  */
 import type { PinSet } from './index.js'
 

@@ -1,3 +1,9 @@
+/**
+ * For the test suites of programs that pin: whether a client obeys its pins, and a man in the middle to try it with.
+ *
+ * @module tls-pinning/testing
+ */
+
 import type { EventEmitter } from 'node:events'
 import type { SecureVersion, TLSSocket } from 'node:tls'
 
@@ -5,7 +11,9 @@ import type { SecureVersion, TLSSocket } from 'node:tls'
 export interface TestServer {
   /** `https://localhost:PORT`, or the first of the option `names`. */
   url: string
+  /** The host of `url`. */
   host: string
+  /** The port of `url`. */
   port: number
   /** The certificate authorities to trust, PEM: that of the server with the pinned key and that of its impostors. */
   ca: string
@@ -13,6 +21,7 @@ export interface TestServer {
   pins: string[]
 }
 
+/** Options of {@link assertPinned}. */
 export interface AssertPinnedOptions {
   /** Names in the servers' certificates, DNS names or loopback addresses; the first is connected to. Default: `localhost`. */
   names?: string[]
@@ -40,6 +49,7 @@ export interface AssertPinnedOptions {
  */
 export function assertPinned(makeRequest: (server: TestServer) => unknown, options?: AssertPinnedOptions): Promise<void>
 
+/** Options of {@link startMitm}. */
 export interface MitmOptions {
   /** `false`: everything is relayed untouched, and told. Default: true. */
   intercept?: boolean
@@ -60,6 +70,7 @@ export interface MitmConnection {
   id: string | null
   /** What the client asked for. */
   host: string
+  /** Its port. */
   port: number
   /** The name in its ClientHello. */
   servername: string | null
@@ -73,7 +84,9 @@ export interface MitmConnection {
    * - `unreachable`: the server could not be connected to
    */
   outcome: 'intercepted' | 'refused' | 'silent' | 'failed' | 'relayed' | 'plain' | 'unreachable'
+  /** The version of TLS with the client; null where none was agreed on. */
   protocol: 'TLSv1.2' | 'TLSv1.3' | null
+  /** The protocol that was agreed on with the client by ALPN. */
   alpn: string | null
   /** The alert by which it refused, or why it failed. */
   reason: string | null
@@ -85,9 +98,11 @@ export interface MitmConnection {
   first: string | null
 }
 
+/** A man in the middle that is running. */
 export interface Mitm extends EventEmitter {
   /** `http://127.0.0.1:PORT`, for CONNECT. SOCKS5 is spoken on the same port: `socks5h://127.0.0.1:PORT`. */
   url: string
+  /** The port it listens on. */
   port: number
   /** The certificate of its CA, PEM, for clients that are to trust it. The key never leaves memory. */
   ca: string
@@ -97,6 +112,7 @@ export interface Mitm extends EventEmitter {
   connections: MitmConnection[]
   /** Stops listening and cuts off what is under way. Resolves when every connection is among `connections`. */
   close(): Promise<void>
+  /** As `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

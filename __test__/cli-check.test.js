@@ -82,7 +82,7 @@ function everything() {
   }
 }
 
-const GOLDEN = `unreachable  down.example     ERR_PROXY_TUNNEL: the proxy localhost:PORT: CONNECT down.example:443 was answered with 502 Bad Gateway (the list of errors in the README says what each code means)
+const GOLDEN = `unreachable  down.example     ERR_PROXY_TUNNEL: the proxy localhost:PORT: CONNECT down.example:443 was answered with 502 Bad Gateway (docs/errors.md says what each code means)
 match        good.example     <pin of good> on CN=good.example
 match        issued.example   <certPin of issued> on CN=issued.example
 match        other.example    <pin of issuer> on CN=Issuer; refused all the same: ERR_TLS_PIN_EXPIRED

@@ -127,6 +127,22 @@ describe('pins in the options of a proxy’s own connection never reach the targ
     assert.equal(proxy.tunnels, 5)
   })
 
+  it('by a client that takes over PinnedAgent’s options and not the agent, as axios does for its own tunnel', async t => {
+    const server = await start(t)
+    const attempt = (/** @type {string} */ pin, /** @type {any} */ options) => {
+      const agent = new PinnedAgent(pin, options)
+      t.after(() => agent.destroy())
+      return httpsStatus(server.url, { agent: new https.Agent({ ...agent.options }), body: BODY })
+    }
+    await assert.rejects(attempt(WRONG, { ca: root.pem }), MISMATCH)
+    await assert.rejects(attempt(good.pin, { trust: 'pin-only' }), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' })
+    const checkServerIdentity = () => Object.assign(new Error('no'), { code: 'NO' })
+    await assert.rejects(attempt(good.pin, { ca: root.pem, checkServerIdentity }), { code: 'NO' })
+    await server.settled()
+    assert.equal(server.appBytes, 0)
+    assert.equal(await attempt(good.pin, { ca: root.pem }), 200)
+  })
+
   it('by hand: tlsOptions on the tunnel’s socket', async t => {
     const server = await start(t)
     const proxy = await connectProxy(t)

@@ -62,7 +62,7 @@ function explain(error) {
       : ON_THE_WAY.includes(error.phase ?? '')
         ? EXIT.NETWORK
         : EXIT.USAGE
-    return { exit, code, message, hint: hint ?? 'the list of errors in the README says what each code means' }
+    return { exit, code, message, hint: hint ?? 'docs/errors.md says what each code means' }
   }
   if (typeof error?.syscall === 'string' || error instanceof TypeError) {
     return { exit: EXIT.USAGE, code, message, hint: hint ?? 'tls-pinning --help lists the commands and their options' }

@@ -1,38 +1,28 @@
-// A policy in a file, read again on SIGHUP while the program runs. A file that is malformed changes nothing.
+// A client for many hosts, with its policy in a file that is read again when it changes.
 //
+//   npx tls-pinning init api.example.com > policy.json
 //   node examples/reload.mjs policy.json https://api.example.com/
 //
-// asks for the URL every ten seconds. Set NODE_EXTRA_CA_CERTS for a private CA.
+// asks for the URL every ten seconds, and at once when there is another policy. Edit the file meanwhile.
 
-import fs from 'node:fs'
 import { PinnedClient, PinSet } from 'tls-pinning'
 
 const [file, url] = process.argv.slice(2)
-if (!url) {
-  console.error('usage: node examples/reload.mjs POLICY.json URL')
-  process.exit(2)
-}
+if (!url) throw new Error('usage: reload.mjs POLICY.json URL')
 
-const pins = new PinSet(read())
+const pins = PinSet.fromFile(file, { watch: true })
 for (const { place, message } of pins.warnings) console.warn(`${place}: ${message}`)
-pins.on('report', ({ reason, host }) => console.warn(`${host} was let through: ${reason}`))
-const client = new PinnedClient({ pins })
 
-process.on('SIGHUP', () => {
-  try {
-    pins.replace(read())
-    console.log('the new policy is in force')
-  } catch (error) {
-    console.error(`the old policy stays in force: ${error}`)
-  }
+// A file that is malformed or gone changes nothing: what was in force stays in force.
+pins.on('loadError', error => console.error(`The old policy stays in force: ${error.message}`))
+pins.on('change', () => {
+  console.log('A new policy is in force, for connections that are open, too.')
+  ask()
 })
 
+const client = new PinnedClient({ pins })
 await ask()
 setInterval(ask, 10_000)
-
-function read() {
-  return JSON.parse(fs.readFileSync(file, 'utf8'))
-}
 
 async function ask() {
   try {

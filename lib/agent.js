@@ -8,20 +8,24 @@ const tls = require('node:tls')
 const { PinnedConnection, refuseUnsafe } = require('./connection.js')
 const { argumentError, fromFailure, own, unsafe } = require('./errors.js')
 const { end, refused } = require('./gate.js')
+const { Identity, answer, guarded, nodeCheck } = require('./identity.js')
 const { asPinSet } = require('./policy.js')
 const { anchorsOf, kind, trustOf } = require('./trust.js')
 
 /** @typedef {(error: Error | null, socket?: any) => void} Callback */
 
-let lastCheck = 0
-/** A number for each user's check, since a connection that one has accepted is not accepted by another. */
-const checkNumbers = new WeakMap()
+/** Where a request's own check is kept, and its number: Node puts an agent's options over a request's. */
+const kRequestCheck = Symbol('the check of a request')
+const kRequestNumber = Symbol('a number for each request with a check')
+
+let lastNumber = 0
 
 class PinnedAgent extends https.Agent {
   #pins
   #trust
   #proxyAgent
   #check
+  #copied
 
   /**
    * @param {unknown} pins
@@ -49,6 +53,10 @@ class PinnedAgent extends https.Agent {
     this.#trust = trust
     this.#proxyAgent = proxyAgent
     this.#check = checkServerIdentity
+    const identity = new Identity({ pins: this.#pins, ca: rest.ca, source: 'agent' })
+    // For a client that takes over the options of an agent, and not the agent, such as axios for a tunnel of its own.
+    this.options.checkServerIdentity = this.#copied = (/** @type {string} */ hostname, /** @type {any} */ cert) =>
+      guarded(() => answer(checkServerIdentity?.(hostname, cert)) ?? identity.check(nodeCheck, hostname, cert))
   }
 
   get pins() {
@@ -56,15 +64,30 @@ class PinnedAgent extends https.Agent {
   }
 
   /**
-   * Node's key of a pool, and the request's own check, which is asked for each connection once.
+   * @param {unknown} request
+   * @param {any} options
+   * @param {unknown[]} rest
+   */
+  addRequest(request, options, ...rest) {
+    const check = options.checkServerIdentity
+    const own = { ...options, [kRequestCheck]: check, [kRequestNumber]: check && check !== nodeCheck && ++lastNumber }
+    // @ts-expect-error Not declared.
+    super.addRequest(request, typeof options === 'object' ? own : options, ...rest)
+  }
+
+  /**
+   * Node's key of a pool. A request with a check of its own has one of its own: what another has accepted, it has not.
    * @param {any} [options]
    */
   getName(options = {}) {
     const name = super.getName(options)
-    const { checkServerIdentity: check } = options
-    if (typeof check !== 'function') return name
-    if (!checkNumbers.has(check)) checkNumbers.set(check, ++lastCheck)
-    return `${name}:check ${checkNumbers.get(check)}`
+    return options[kRequestNumber] ? `${name}:check ${options[kRequestNumber]}` : name
+  }
+
+  /** @param {any} options */
+  #checkOf(options) {
+    if (kRequestCheck in options) return options[kRequestCheck]
+    return options.checkServerIdentity === this.#copied ? undefined : options.checkServerIdentity
   }
 
   /**
@@ -100,24 +123,27 @@ class PinnedAgent extends https.Agent {
 
   /** @param {any} options */
   #make(options) {
-    refuseUnsafe(options)
+    const check = this.#checkOf(options)
+    refuseUnsafe({ ...options, checkServerIdentity: check })
     const connection = new PinnedConnection({
       pins: this.#pins,
       names: [options.servername, options.host],
       port: Number(options.port) || 443,
       ...anchorsOf(options),
       trust: this.#trust,
-      checks: [this.#check, options.checkServerIdentity],
+      checks: [this.#check, check],
       source: 'agent'
     })
     const socket = tls.connect(connection.options(options))
     connection.guard(socket, error => this.#replaced(socket, error))
+    // Nobody else can use it.
+    if (options[kRequestNumber]) this.#stale.add(socket)
     // Before the agent's own listener, which would give it to the next request.
     socket.on('free', () => this.#stale.has(socket) && socket.destroy())
     return socket
   }
 
-  /** Connections made under an earlier policy. @type {WeakSet<tls.TLSSocket>} */
+  /** Connections that are for no further request: made under an earlier policy, or with a request's own check. @type {WeakSet<tls.TLSSocket>} */
   #stale = new WeakSet()
 
   /**

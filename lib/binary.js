@@ -21,13 +21,7 @@ const PE = { 332: 'ia32', 34404: 'x64', 43620: 'arm64' }
  * @throws if the file may not be read
  */
 function madeFor(file) {
-  const header = Buffer.alloc(4096)
-  const handle = fs.openSync(file, 'r')
-  try {
-    fs.readSync(handle, header)
-  } finally {
-    fs.closeSync(handle)
-  }
+  const { header } = read(file, 4096)
   if (header.readUInt32BE(0) === 0x7f454c46) {
     const machine = header[5] === 2 ? header.readUInt16BE(18) : header.readUInt16LE(18)
     return made('ELF', ELF, machine)
@@ -41,9 +35,30 @@ function madeFor(file) {
   return undefined
 }
 
+/** Whether an ELF file ends before its table of sections, which linkers write last. @param {string} file */
+function isCutOff(file) {
+  const { header, size } = read(file, 64)
+  if (header.readUInt32BE(0) !== 0x7f454c46) return false
+  const wide = header[4] === 2
+  const start = wide ? Number(header.readBigUInt64LE(40)) : header.readUInt32LE(32)
+  return size < start + header.readUInt16LE(wide ? 58 : 46) * header.readUInt16LE(wide ? 60 : 48)
+}
+
+/** @param {string} file @param {number} length */
+function read(file, length) {
+  const header = Buffer.alloc(length)
+  const handle = fs.openSync(file, 'r')
+  try {
+    fs.readSync(handle, header)
+    return { header, size: fs.fstatSync(handle).size }
+  } finally {
+    fs.closeSync(handle)
+  }
+}
+
 /** @param {Made['format']} format @param {Record<number, string>} cpus @param {number} number @returns {Made} */
 function made(format, cpus, number) {
   return { format, cpu: cpus[number] ?? `architecture ${number}` }
 }
 
-module.exports = { madeFor }
+module.exports = { isCutOff, madeFor }

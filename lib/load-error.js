@@ -24,7 +24,7 @@ const BUILD = 'build it from a clone (README, "Install")'
  */
 function loadError(platform, built, cause) {
   const prebuilt = `@tls-pinning/${platform}`
-  const isBuilt = fs.existsSync(built)
+  const isBuilt = resolved(built) !== undefined
   const installed = resolved(`${prebuilt}/package.json`)
   const file = isBuilt ? built : resolved(prebuilt)
   const { why, fix } =
@@ -60,8 +60,7 @@ function refused(cause) {
     }
   }
   // Deno's.
-  if (cause?.name === 'NotCapable')
-    return { why: cause.message, fix: 'It needs --allow-ffi, --allow-read and --allow-env.' }
+  if (cause?.name === 'NotCapable') return { why: cause.message, fix: 'It needs --allow-read and --allow-ffi.' }
   return undefined
 }
 
@@ -205,14 +204,17 @@ function glibcIfAny(platform) {
   return version ? `, glibc ${version}` : ''
 }
 
-/** Bun and Deno have not all of Node's report. @returns {string | undefined} */
+/** @returns {string | undefined} */
 function glibc() {
+  const { report } = /** @type {any} */ (process)
   try {
-    const { report } = /** @type {any} */ (process)
-    report.excludeNetwork = true
-    return report.getReport().header.glibcVersionRuntime
+    const { excludeNetwork } = report
+    report.excludeNetwork = true // else it looks up the names of all peers
+    const { glibcVersionRuntime } = report.getReport().header
+    report.excludeNetwork = excludeNetwork
+    return glibcVersionRuntime
   } catch {
-    return undefined
+    return undefined // Deno's report needs a permission.
   }
 }
 

@@ -41,20 +41,21 @@ function isMusl() {
   try {
     return musl.test(fs.readFileSync('/proc/self/maps', 'utf8'))
   } catch {
-    return musl.test(sharedObjects().join('\n'))
+    return musl.test(reported().join('\n'))
   }
 }
 
-/** @returns {string[]} */
-function sharedObjects() {
+/** The libraries in Node's report. Deno has none, and asks for a permission to say so. @returns {string[]} */
+function reported() {
   const { report } = /** @type {any} */ (process)
-  if (!report) return []
-  const { excludeNetwork } = report
-  report.excludeNetwork = true // else it looks up the names of all peers
   try {
-    return report.getReport().sharedObjects ?? []
-  } finally {
+    const { excludeNetwork } = report
+    report.excludeNetwork = true // else it looks up the names of all peers
+    const { sharedObjects } = report.getReport()
     report.excludeNetwork = excludeNetwork
+    return sharedObjects ?? []
+  } catch {
+    return []
   }
 }
 

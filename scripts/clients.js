@@ -112,7 +112,7 @@ function run(names) {
   process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
   const file = path.join(folder, 'results.json')
   const env = { ...process.env, CLIENTS_RESULTS: file, ...(names.length > 0 && { CLIENTS: names.join(',') }) }
-  const suites = names.length > 0 ? ['suite.js'] : ['suite.js', 'plaintext.js', 'drill.js']
+  const suites = names.length > 0 ? ['suite.js'] : ['suite.js', 'plaintext.js', 'drill.js', 'migrate.js']
   const files = suites.map(suite => path.join(FOLDER, suite))
   const { status } = spawnSync(NODE, ['--test', ...files], { env, stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)

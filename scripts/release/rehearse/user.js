@@ -1,115 +1,130 @@
 'use strict'
-// Somebody who uses the package: an empty folder, a home, a PATH without any compiler, and the registry.
+// A user: an empty folder, and programs that run in it with nothing of this machine but what a user has.
 
+const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
-const { TOOLS, execute } = require('./tools.js')
 
-/** @typedef {import('./tools.js').Result} Result */
+/** Of a user's system; no compiler, no linker, no make, no Python. */
+const PROGRAMS = [
+  'sh',
+  'env',
+  'uname',
+  'ldd',
+  'cat',
+  'dirname',
+  'basename',
+  'sed',
+  'which',
+  'ls',
+  'mkdir',
+  'rm',
+  'cp',
+  'ln',
+  'readlink',
+  'realpath'
+]
+/** After that long a program is hung. */
+const MINUTES = 5
 
-/** What package managers and their shims call; nothing that could build an addon. */
-const COMMANDS = 'sh env cat cp ln ls mkdir mv rm basename dirname readlink realpath uname sed chmod id tr grep'.split(' ')
+/** @typedef {{ PINNED_URL: string, PINNED_CA: string, PINNED_PIN: string, PINNED_WRONG: string }} Place */
 
 /**
- * A folder for the PATH, with node, npm and npx.
+ * Makes the folder that is a user's whole PATH.
  * @param {string} folder
  */
-function makePath(folder) {
+function userPath(folder) {
   fs.mkdirSync(folder, { recursive: true })
-  const link = (/** @type {string} */ target, /** @type {string} */ name) =>
-    fs.symlinkSync(fs.realpathSync(target), path.join(folder, name))
-  for (const name of COMMANDS) fs.symlinkSync(which(name), path.join(folder, name))
-  link(process.execPath, 'node')
-  link(which('npm'), 'npm')
-  link(which('npx'), 'npx')
-}
-
-/** @param {string} name */
-function which(name) {
-  for (const folder of (process.env.PATH ?? '').split(path.delimiter)) {
-    const file = path.join(folder, name)
-    if (fs.existsSync(file)) return file
+  const places = String(process.env.PATH).split(path.delimiter)
+  for (const name of PROGRAMS) {
+    const found = places.map(place => path.join(place, name)).find(file => fs.existsSync(file))
+    if (found) fs.symlinkSync(found, path.join(folder, name))
   }
-  throw new Error(`${name} is not on the PATH`)
+  const node = path.dirname(fs.realpathSync(process.execPath))
+  fs.symlinkSync(process.execPath, path.join(folder, 'node'))
+  // npm and npx are scripts beside their own modules.
+  for (const name of ['npm', 'npx']) {
+    const found = [node, ...places].map(place => path.join(place, name)).find(file => fs.existsSync(file))
+    if (!found) throw new Error(`there is no ${name} on the PATH`)
+    fs.symlinkSync(fs.realpathSync(found), path.join(folder, name))
+  }
+  return folder
 }
 
 class User {
   /**
-   * @param {string} home
-   * @param {string} bin the only folder of the PATH
-   * @param {import('./registry.js').Registry} registry
+   * @param {string} folder
+   * @param {{ path: string, registry: string, place: Place, folders: string[] }} world
    */
-  constructor(home, bin, registry) {
-    this.registry = registry
-    this.home = home
-    this.folder = path.join(home, 'project')
-    fs.mkdirSync(this.folder, { recursive: true })
-    fs.writeFileSync(path.join(home, '.npmrc'), registry.npmrc)
-    /** @type {Record<string, string>} */
-    this.env = {
-      PATH: bin,
-      HOME: home,
-      TMPDIR: home,
-      LANG: 'C.UTF-8',
-      NO_COLOR: '1',
-      CI: '1',
-      npm_config_cache: path.join(path.dirname(bin), 'npm-cache'),
-      npm_config_globalconfig: path.join(home, 'global.npmrc'),
-      npm_config_audit: 'false',
-      npm_config_fund: 'false',
-      npm_config_update_notifier: 'false'
+  constructor(folder, world) {
+    fs.mkdirSync(folder, { recursive: true })
+    this.folder = folder
+    this.world = world
+    this.log = ''
+  }
+
+  /** @param {Record<string, string | object>} files by their names; objects as JSON */
+  write(files) {
+    for (const [name, content] of Object.entries(files)) {
+      const file = path.join(this.folder, name)
+      fs.mkdirSync(path.dirname(file), { recursive: true })
+      fs.writeFileSync(file, typeof content === 'string' ? content : `${JSON.stringify(content, null, 2)}\n`)
     }
-    this.write('package.json', `${JSON.stringify({ name: 'app', version: '1.0.0', private: true })}\n`)
+  }
+
+  /** @param {string} name */
+  read(name) {
+    return fs.readFileSync(path.join(this.folder, name), 'utf8')
   }
 
   /**
-   * @param {string} file
-   * @param {string} text
-   */
-  write(file, text) {
-    const place = this.path(file)
-    fs.mkdirSync(path.dirname(place), { recursive: true })
-    fs.writeFileSync(place, text)
-    return place
-  }
-
-  /** @param {string} file */
-  path(file) {
-    return path.join(this.folder, file)
-  }
-
-  /**
+   * Runs a program; it must end as expected.
    * @param {string} program
    * @param {string[]} args
-   * @param {{ env?: Record<string, string>, cwd?: string, fails?: boolean }} [options]
+   * @param {{ env?: Record<string, string>, fails?: boolean, cwd?: string }} [options]
+   * @returns {Promise<string>} what it printed, on both ways
    */
-  run(program, args, { env = {}, cwd = this.folder, fails = false } = {}) {
-    const file = path.isAbsolute(program) ? program : path.join(this.env.PATH, program)
-    return execute(file, args, { cwd, env: { ...this.env, ...env }, fails })
+  run(program, args, { env = {}, fails = false, cwd = '.' } = {}) {
+    const { path: PATH, registry, place } = this.world
+    const home = path.join(this.folder, '.home')
+    fs.mkdirSync(home, { recursive: true })
+    const child = spawn(program, args, {
+      cwd: path.join(this.folder, cwd),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: MINUTES * 60_000,
+      env: {
+        PATH,
+        HOME: home,
+        TMPDIR: this.folder,
+        NO_COLOR: '1',
+        CI: 'true',
+        npm_config_registry: registry,
+        npm_config_cache: path.join(this.folder, '.home', 'npm'),
+        npm_config_audit: 'false',
+        npm_config_fund: 'false',
+        npm_config_update_notifier: 'false',
+        ...place,
+        ...env
+      }
+    })
+    let text = ''
+    child.stdout.on('data', data => (text += data))
+    child.stderr.on('data', data => (text += data))
+    return new Promise((resolve, reject) => {
+      child.on('error', reject)
+      child.on('close', (status, signal) => {
+        this.log += `$ ${program} ${args.join(' ')}\n${text}\n`
+        if ((status !== 0) === fails) resolve(text)
+        else
+          reject(new Error(`${path.basename(program)} ${args.join(' ')}: ${signal ?? `exit code ${status}`}\n${text}`))
+      })
+    })
   }
 
-  /**
-   * @param {string[]} args
-   * @param {{ env?: Record<string, string>, cwd?: string, fails?: boolean }} [options]
-   */
+  /** @param {string[]} args @param {Parameters<User['run']>[2]} [options] */
   npm(args, options) {
     return this.run('npm', args, options)
   }
-
-  /**
-   * A program of `tools/`.
-   * @param {string} name
-   * @param {string[]} args
-   * @param {{ env?: Record<string, string>, cwd?: string, fails?: boolean }} [options]
-   */
-  tool(name, args, options) {
-    return this.run(tool(name), args, options)
-  }
 }
 
-/** @param {string} name */
-function tool(name) {
-  return path.join(TOOLS, 'node_modules', '.bin', name)
-}
-
-module.exports = { User, makePath, tool }
+module.exports = { User, userPath }

@@ -1,51 +1,44 @@
 'use strict'
-// What is in each package: the files of `contents.txt` and no others.
+// What is in the packages: the files of contents.txt and no others.
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 
-const CONTENTS = path.join(__dirname, '..', 'contents.txt')
+const LIST = path.join(__dirname, '..', 'contents.txt')
 
-/**
- * Lists by name of the package; `<platform>` stands for any.
- * @returns {Record<string, string[]>}
- */
-function expected() {
-  /** @type {Record<string, string[]>} */
-  const lists = {}
-  let list = []
-  for (const line of fs.readFileSync(CONTENTS, 'utf8').split('\n')) {
-    if (line.startsWith('#') || line === '') continue
-    if (line.startsWith('  ')) list.push(line.trim())
-    else lists[line] = list = []
-  }
-  return lists
-}
+/** @type {Record<string, (user: import('../user.js').User) => Promise<void>>} */
+const journeys = {
+  'the packages have the files of contents.txt': async user => {
+    const main = user.world.folders.find(folder => path.basename(folder) === 'tls-pinning')
+    const found = (await filesOf(user, String(main))).join('\n')
+    if (process.env.UPDATE_CONTENTS) fs.writeFileSync(LIST, `${found}\n`)
+    assert.equal(
+      `${found}\n`,
+      fs.readFileSync(LIST, 'utf8'),
+      'if it is meant: UPDATE_CONTENTS=1 npm run release:rehearse'
+    )
+  },
 
-/** @type {import('../../rehearse.js').Journey[]} */
-module.exports = [
-  {
-    name: 'contents of the packages',
-    async run({ packed }) {
-      const lists = expected()
-      const sizes = []
-      for (const { name, files, size, unpackedSize } of packed) {
-        const platform = name.split('/')[1] ?? ''
-        const list = platform ? lists['@tls-pinning/<platform>'] : lists[name]
-        assert.deepEqual(
-          files.map(file => file.path).sort(),
-          list.map(file => file.replace('<platform>', platform)).sort(),
-          `${name} does not hold what contents.txt says`
-        )
-        sizes.push(`${name} ${megabytes(size)} packed, ${megabytes(unpackedSize)} unpacked`)
-      }
-      return sizes.join('; ')
+  'a platform package has its addon, licences and nothing else': async user => {
+    for (const folder of user.world.folders.filter(one => path.basename(one) !== 'tls-pinning')) {
+      const addon = `tls-pinning.${path.basename(folder)}.node`
+      assert.deepEqual(await filesOf(user, folder), [
+        'LICENSE',
+        'README.md',
+        'THIRD-PARTY-LICENSES.txt',
+        'package.json',
+        'sbom.cdx.json',
+        addon
+      ])
     }
   }
-]
-
-/** @param {number} bytes */
-function megabytes(bytes) {
-  return `${(bytes / 1e6).toFixed(2)} MB`
 }
+
+/** As npm packs them. @param {import('../user.js').User} user @param {string} folder */
+async function filesOf(user, folder) {
+  const [{ files }] = JSON.parse(await user.npm(['pack', '--dry-run', '--json', folder]))
+  return files.map((/** @type {{ path: string }} */ file) => file.path).sort()
+}
+
+module.exports = { journeys }

@@ -1,4 +1,77 @@
 'use strict'
+// Other package managers and runtimes.
 
-/** @type {import('../../rehearse.js').Journey[]} */
-module.exports = []
+const path = require('node:path')
+const { CJS, ESM, assertPrinted } = require('../programs.js')
+
+const NODE_MODULES = path.join(__dirname, '..', 'node_modules')
+const PNPM = path.join(NODE_MODULES, '.bin', 'pnpm')
+const YARN_1 = path.join(NODE_MODULES, 'yarn', 'bin', 'yarn.js')
+const YARN = path.join(NODE_MODULES, '@yarnpkg', 'cli-dist', 'bin', 'yarn.js')
+const BUN = path.join(NODE_MODULES, '.bin', 'bun')
+const DENO = path.join(NODE_MODULES, '.bin', 'deno')
+
+/** @typedef {import('../user.js').User} User */
+
+/** @param {User} user @param {string} [nodeLinker] */
+function berry(user, nodeLinker) {
+  user.write({
+    'package.json': { name: 'app', private: true },
+    'yarn.lock': '',
+    '.yarnrc.yml': `npmRegistryServer: ${user.world.registry}\nunsafeHttpWhitelist: ['127.0.0.1']\nenableTelemetry: false\nenableImmutableInstalls: false\nenableGlobalCache: false\nnpmMinimalAgeGate: 0\n${nodeLinker ? `nodeLinker: ${nodeLinker}\n` : ''}`
+  })
+}
+
+/** @type {Record<string, (user: User) => Promise<void>>} */
+const journeys = {
+  pnpm: async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM, 'app.cjs': CJS })
+    user.write({ '.npmrc': `registry=${user.world.registry}\n` })
+    await user.run(PNPM, ['add', 'tls-pinning'])
+    assertPrinted(await user.run('node', ['app.mjs']))
+    assertPrinted(await user.run('node', ['app.cjs']))
+  },
+
+  'yarn 1': async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM })
+    const env = { npm_config_registry: user.world.registry, YARN_REGISTRY: user.world.registry }
+    await user.run('node', [YARN_1, 'add', 'tls-pinning', '--no-progress'], { env })
+    assertPrinted(await user.run('node', ['app.mjs']))
+  },
+
+  'yarn 4, nodeLinker node-modules': async user => {
+    berry(user, 'node-modules')
+    await user.run('node', [YARN, 'add', 'tls-pinning'])
+    user.write({ 'app.mjs': ESM })
+    assertPrinted(await user.run('node', ['app.mjs']))
+  },
+
+  "yarn 4, Plug'n'Play": async user => {
+    berry(user)
+    await user.run('node', [YARN, 'add', 'tls-pinning'])
+    user.write({ 'app.cjs': CJS })
+    assertPrinted(await user.run('node', [YARN, 'node', 'app.cjs']))
+  },
+
+  bun: async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM, 'app.cjs': CJS })
+    await user.run(BUN, ['add', 'tls-pinning'], { env: { BUN_CONFIG_REGISTRY: user.world.registry } })
+    assertPrinted(await user.run(BUN, ['app.mjs']))
+    assertPrinted(await user.run(BUN, ['app.cjs']))
+  },
+
+  'deno, npm: specifier': async user => {
+    user.write({ 'app.mjs': ESM.replace("from 'tls-pinning'", "from 'npm:tls-pinning'") })
+    const env = { NPM_CONFIG_REGISTRY: user.world.registry, DENO_DIR: path.join(user.folder, '.deno') }
+    assertPrinted(await user.run(DENO, ['run', '-A', '--quiet', '--minimum-dependency-age=0', 'app.mjs'], { env }))
+  },
+
+  'deno, node_modules': async user => {
+    await user.npm(['install', 'tls-pinning'])
+    user.write({ 'app.mjs': ESM })
+    const env = { DENO_DIR: path.join(user.folder, '.deno') }
+    assertPrinted(await user.run(DENO, ['run', '-A', '--quiet', '--node-modules-dir=manual', 'app.mjs'], { env }))
+  }
+}
+
+module.exports = { journeys }

@@ -1,107 +1,83 @@
 'use strict'
-// TypeScript in each way of finding the types, by the newest compiler and by the last one that is written in JavaScript: no
-// error with strict checks, also of the declarations themselves; then what was compiled runs.
+// TypeScript, old and new, in the three ways in which it finds a package; what it makes is run.
 
-const fs = require('node:fs')
 const path = require('node:path')
-const { TOOLS } = require('../tools.js')
+const { assertPrinted } = require('../programs.js')
 
-const COMPILERS = ['typescript', 'typescript-5']
+const NODE_MODULES = path.join(__dirname, '..', 'node_modules')
+const COMPILERS = { 5: 'typescript-5', 7: 'typescript' }
+/** Each with the module format that goes with it. */
+const RESOLUTIONS = { node16: 'node16', nodenext: 'nodenext', bundler: 'esnext' }
 
-/**
- * `import = require` is for modules that become CommonJS.
- * @type {{ resolution: string, module: string, files: Record<string, 'ts' | 'cts'>, run: string[] }[]}
- */
-const WAYS = [
-  { resolution: 'node16', module: 'node16', files: { 'app.mts': 'ts', 'old.cts': 'cts' }, run: ['app.mjs', 'old.cjs'] },
-  {
-    resolution: 'nodenext',
-    module: 'nodenext',
-    files: { 'app.mts': 'ts', 'old.cts': 'cts' },
-    run: ['app.mjs', 'old.cjs']
-  },
-  { resolution: 'bundler', module: 'esnext', files: { 'app.mts': 'ts' }, run: ['app.mjs'] },
-  {
-    resolution: 'bundler',
-    module: 'preserve',
-    files: { 'app.mts': 'ts', 'old.cts': 'cts' },
-    run: ['app.mjs', 'old.cjs']
+const BODY = `
+const { PINNED_URL: url = '', PINNED_CA = '', PINNED_PIN = '', PINNED_WRONG = '' } = process.env
+const pins: PinSet = new PinSet({ [new URL(url).host]: [PINNED_PIN] })
+
+async function main(): Promise<void> {
+  const ca: Buffer = fs.readFileSync(PINNED_CA)
+  const response: PinnedResponse = await pinnedRequest(url, { pins, ca })
+  const text: string = await response.text()
+  console.log(response.status, text)
+  try {
+    await pinnedRequest(url + 'refused', { pins: [PINNED_WRONG], ca })
+    console.log('accepted')
+  } catch (error) {
+    if (error instanceof PinMismatchError) console.log(error.code)
   }
-]
+  // @ts-expect-error an option that does not exist
+  const none = (): unknown => pinnedRequest(url, { pins, pinz: [] })
+  void [none, assertPinned]
+}
 
-/** Uses of everything that has types, and one that has to be an error: `any` would let it through. */
-const SUBPATHS = `
-import type { PinSet } from 'tls-pinning'
-import { pins } from 'tls-pinning/register'
+void main()
+`
+const IMPORT = `import fs from 'node:fs'
+import { PinMismatchError, PinSet, type PinnedResponse, pinnedRequest } from 'tls-pinning'
 import { assertPinned } from 'tls-pinning/testing'
-import schema from 'tls-pinning/policy.schema.json' with { type: 'json' }
-export const set: PinSet = pins
-export const assertion: (...args: any) => unknown = assertPinned
-export const title: string = schema.title
-// @ts-expect-error
-export const wrong: number = pins
-// @ts-expect-error
-export const wrong2: number = assertPinned
-`
-const SUBPATHS_CTS = `
-import registered = require('tls-pinning/register')
+${BODY}`
+const REQUIRE = `import fs = require('node:fs')
+import pinning = require('tls-pinning')
 import testing = require('tls-pinning/testing')
-import tlsPinning = require('tls-pinning')
-export const set: tlsPinning.PinSet = registered.pins
-export const assertion: (...args: any) => unknown = testing.assertPinned
-// @ts-expect-error
-export const wrong: number = registered.pins
-// @ts-expect-error
-tlsPinning.pinnedRequest('https://localhost/', { pins: 5 })
-`
+import type { PinnedResponse } from 'tls-pinning'
+const { PinMismatchError, pinnedRequest } = pinning
+const { assertPinned } = testing
+type PinSet = pinning.PinSet
+const PinSet = pinning.PinSet
+${BODY}`
 
-/** @type {import('../../rehearse.js').Journey[]} */
-module.exports = COMPILERS.flatMap(compiler =>
-  WAYS.map(({ resolution, module, files, run }) => ({
-    name: `${compiler} ${versionOf(compiler)}, moduleResolution ${resolution}, module ${module}`,
-    async run({ user, service }) {
-      await user.npm(['install', 'tls-pinning'])
-      link(user.path('node_modules/@types/node'), '@types/node')
-      link(user.path('node_modules/undici-types'), 'undici-types')
-      const wrong = "\n// @ts-expect-error\npinnedRequest('https://localhost/', { pins: 5 }).catch(() => {})\n"
-      for (const [file, kind] of Object.entries(files)) user.write(file, service[kind])
-      user.write('subpaths.mts', SUBPATHS)
-      user.write('wrong.mts', `import { pinnedRequest } from 'tls-pinning'${wrong}`)
-      if ('old.cts' in files) user.write('subpaths-old.cts', SUBPATHS_CTS)
-      user.write(
-        'tsconfig.json',
-        JSON.stringify({
+/** @type {Record<string, (user: import('../user.js').User) => Promise<void>>} */
+const journeys = {}
+for (const [version, name] of Object.entries(COMPILERS)) {
+  for (const [moduleResolution, module] of Object.entries(RESOLUTIONS)) {
+    journeys[`TypeScript ${version}, moduleResolution ${moduleResolution}`] = async user => {
+      await user.npm(['install', 'tls-pinning', '@types/node'])
+      const isBundler = moduleResolution === 'bundler'
+      user.write({
+        'tsconfig.json': {
           compilerOptions: {
-            module: resolution === 'node16' ? 'node16' : module,
-            moduleResolution: resolution,
-            target: 'es2022',
-            lib: ['es2024', 'esnext.disposable'],
             strict: true,
+            exactOptionalPropertyTypes: true,
+            // The declarations of the package are checked as well.
             skipLibCheck: false,
-            resolveJsonModule: true,
-            types: ['node']
+            types: ['node'],
+            target: 'es2022',
+            module,
+            moduleResolution,
+            outDir: 'out',
+            rootDir: '.'
           },
-          include: ['*.mts', '*.cts']
-        })
-      )
-      await user.run('node', [path.join(TOOLS, 'node_modules', compiler, 'bin', 'tsc'), '-p', '.'])
-      for (const file of run) await service.talk(() => user.run('node', [file]))
+          // With `bundler` there is no `import = require`.
+          files: isBundler ? ['app.mts'] : ['app.mts', 'app.cts']
+        },
+        'app.mts': IMPORT,
+        ...(!isBundler && { 'app.cts': REQUIRE })
+      })
+      const tsc = path.join(NODE_MODULES, name, 'bin', 'tsc')
+      await user.run('node', [tsc, '-p', '.'])
+      assertPrinted(await user.run('node', ['out/app.mjs']))
+      if (!isBundler) assertPrinted(await user.run('node', ['out/app.cjs']))
     }
-  }))
-)
-
-/** @param {string} name */
-function versionOf(name) {
-  const file = path.join(TOOLS, 'node_modules', name, 'package.json')
-  return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')).version : ''
+  }
 }
 
-/**
- * A package of the tools, as if it had been installed.
- * @param {string} place
- * @param {string} name
- */
-function link(place, name) {
-  fs.mkdirSync(path.dirname(place), { recursive: true })
-  fs.symlinkSync(path.join(TOOLS, 'node_modules', name), place)
-}
+module.exports = { journeys }

@@ -1,4 +1,0 @@
-'use strict'
-
-/** @type {import('../../rehearse.js').Journey[]} */
-module.exports = []
