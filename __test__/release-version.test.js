@@ -56,7 +56,6 @@ describe('npm run release', { timeout: 120_000 }, () => {
       fs.copyFileSync(path.join(ROOT, file), path.join(folder, file))
     }
     fs.copyFileSync(path.join(SCRIPTS, 'changelog.js'), path.join(folder, 'scripts/release/changelog.js'))
-    write('build.rs', '')
     for (const file of ['package.json', 'package-lock.json', 'Cargo.toml', 'Cargo.lock']) {
       const own = /("name": "tls-pinning",\s+"version": |name = "tls-pinning"\nversion = )"[^"]*"/g
       write(file, read(file).replaceAll(own, '$1"0.1.0"'))
@@ -120,6 +119,12 @@ describe('npm run release', { timeout: 120_000 }, () => {
       /nothing under "# Unreleased"/,
       () => write('CHANGELOG.md', CHANGES.replace('- What is new.\n', ''))
     ],
+    [
+      'a manifest without a version',
+      ['0.2.0'],
+      /Cargo\.toml has no version/,
+      () => write('Cargo.toml', read('Cargo.toml').replace(/^version = .*/m, ''))
+    ],
     ['no section', ['0.2.0'], /nothing under/, () => write('CHANGELOG.md', CHANGES.replace('# Unreleased', 'x'))]
   ])) {
     it(`refuses ${why}`, () => {
@@ -142,11 +147,13 @@ describe('npm run release', { timeout: 120_000 }, () => {
   })
 
   it('changes nothing when a step fails', () => {
-    write('Cargo.toml', 'no manifest\n')
-    git('commit', '--quiet', '--all', '-m', 'prepared')
+    const hook = path.join(folder, '.git', 'hooks', 'pre-commit')
+    fs.mkdirSync(path.dirname(hook), { recursive: true })
+    fs.writeFileSync(hook, '#!/bin/sh\nexit 1\n', { mode: 0o755 })
     const { status, err } = release('0.2.0')
+    fs.rmSync(hook)
     assert.equal(status, 1)
-    assert.match(err, /cargo update/)
+    assert.match(err, /git commit/)
     untouched()
   })
 

@@ -23,14 +23,13 @@ function main() {
   refuseUnless(version, before)
   const date = new Date().toISOString().slice(0, 10)
   const changelog = released(fs.readFileSync('CHANGELOG.md', 'utf8'), version, date)
-  const manifest = fs.readFileSync('Cargo.toml', 'utf8').replace(/^version = ".*"$/m, `version = "${version}"`)
+  const crate = [numbered('Cargo.toml', version), numbered('Cargo.lock', version)]
   console.log(`${before} → ${version}, in ${FILES.join(', ')}; commit and tag v${version}`)
   if (values['dry-run']) return
 
   try {
     fs.writeFileSync('CHANGELOG.md', changelog)
-    fs.writeFileSync('Cargo.toml', manifest)
-    run('cargo', ['update', '--workspace', '--offline', '--quiet'])
+    for (const { file, text } of crate) fs.writeFileSync(file, text)
     run(npm, ['version', version, '--no-git-tag-version', '--allow-same-version'])
     run('git', ['commit', '--quiet', '--message', `Version ${version}`, '--', ...FILES])
   } catch (error) {
@@ -51,6 +50,14 @@ function refuseUnless(version, before) {
   // The first release has the version that the project has had from its beginning.
   const first = tags.includes(`v${before}`) ? semver.gt : semver.gte
   if (!first(version, before)) throw new Error(`${version} is not higher than ${before}`)
+}
+
+/** One of Cargo's files with the version of the project's own crate. @param {string} file @param {string} version */
+function numbered(file, version) {
+  const text = fs.readFileSync(file, 'utf8')
+  const line = /(?<=^name = "tls-pinning"\nversion = ").*(?="$)/m
+  if (!line.test(text)) throw new Error(`${file} has no version of tls-pinning`)
+  return { file, text: text.replace(line, version) }
 }
 
 /** @param {string} program @param {string[]} args */
