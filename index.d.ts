@@ -412,6 +412,7 @@ export interface TrustOptions {
   handshakeTimeout?: number
 }
 
+/** Options of {@link PinnedClient}, {@link pinnedRequest} and {@link createPinnedFetch}. */
 export interface ClientOptions extends TrustOptions {
   /** The servers to accept. There is no default: a client without pins is not made. */
   pins: Pins
@@ -692,19 +693,19 @@ export interface ClientStats {
     received: number
   }
   /** By `host:port` of the URLs. */
-  hosts: Record<
-    string,
-    {
-      /** Unused connections. */
-      idle: number
-      /** Connections in use. */
-      active: number
-      /** Requests without a connection. */
-      waiting: number
-      /** Requests on HTTP/2. */
-      streams: number
-    }
-  >
+  hosts: Record<string, HostStats>
+}
+
+/** What {@link PinnedClient.stats} tells of one host: what there is now. */
+export interface HostStats {
+  /** Unused connections. */
+  idle: number
+  /** Connections in use. */
+  active: number
+  /** Requests without a connection. */
+  waiting: number
+  /** Requests on HTTP/2. */
+  streams: number
 }
 
 /**

@@ -9,7 +9,7 @@ const { describe, it } = require('node:test')
 const ROOT = path.join(__dirname, '..')
 const DOCS = fs.readdirSync(path.join(ROOT, 'docs')).filter(name => name.endsWith('.md'))
 const DOCUMENTS = [
-  ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmark/README.md'],
+  ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmark/README.md', 'examples/README.md'],
   ...DOCS.map(name => `docs/${name}`)
 ]
 const LINK = /\]\(([^()\s]+)\)/g
