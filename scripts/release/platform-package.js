@@ -1,5 +1,6 @@
 'use strict'
-// What a platform's package says of itself. Its other files are the addon, `tls-pinning.<platform>.node`, and the licences.
+// What a platform's package says of itself. Its other files are the addon, `tls-pinning.<platform>.node`, the licences of what is
+// linked into it, and the list of that.
 
 const root = require('../../package.json')
 
@@ -26,8 +27,9 @@ function platformPackage(target, version) {
       description: `The prebuilt addon of tls-pinning for ${place}`,
       license: root.license,
       author: root.author,
+      type: 'commonjs',
       main: addon,
-      files: [addon],
+      files: [addon, 'THIRD-PARTY-LICENSES.txt', 'sbom.cdx.json'],
       os: [os],
       cpu: [cpu],
       ...(libc && { libc: [libc] }),

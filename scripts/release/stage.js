@@ -8,7 +8,9 @@
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
+const { thirdPartyLicenses } = require('./licenses.js')
 const { platformPackage } = require('./platform-package.js')
+const { packageSbom, platformSbom } = require('./sbom.js')
 const { TARGETS } = require('./targets.js')
 
 const ROOT = path.join(__dirname, '..', '..')
@@ -32,9 +34,12 @@ function stage({ all = false, host = false } = {}) {
     const { packageJson, readme } = platformPackage(target, manifest.version)
     const folder = path.join(DIST, packageJson.name)
     fs.mkdirSync(folder, { recursive: true })
-    fs.copyFileSync(addonOf(target.platform), path.join(folder, packageJson.main))
+    const addon = path.join(folder, packageJson.main)
+    fs.copyFileSync(addonOf(target.platform), addon)
     fs.copyFileSync(path.join(ROOT, 'LICENSE'), path.join(folder, 'LICENSE'))
     fs.writeFileSync(path.join(folder, 'README.md'), readme)
+    fs.writeFileSync(path.join(folder, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicenses(target))
+    fs.writeFileSync(path.join(folder, 'sbom.cdx.json'), platformSbom(target, manifest.version, addon))
     writeJson(path.join(folder, 'package.json'), packageJson)
     return folder
   })
@@ -54,14 +59,18 @@ function stageMain(manifest, targets) {
   // What only a clone needs; and the platforms, which the clone's own lock file could not name before they are published.
   const { scripts, devDependencies, napi, ...rest } = manifest
   const names = targets.map(({ platform }) => [`@tls-pinning/${platform}`, manifest.version])
-  writeJson(path.join(folder, 'package.json'), { ...rest, optionalDependencies: Object.fromEntries(names) })
+  const files = [...manifest.files, 'sbom.cdx.json']
+  fs.writeFileSync(path.join(folder, 'sbom.cdx.json'), packageSbom(manifest.version, targets))
+  writeJson(path.join(folder, 'package.json'), { ...rest, files, optionalDependencies: Object.fromEntries(names) })
   return folder
 }
 
 /** The files that npm takes for the package of the clone. @returns {string[]} */
 function packed() {
   const options = { cwd: ROOT, encoding: /** @type {const} */ ('utf8'), maxBuffer: 1 << 26 }
-  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], options))
+  const said = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], options))
+  // A list, and from npm 12 on an object by name.
+  const [{ files }] = /** @type {any[]} */ (Object.values(said))
   return files.map((/** @type {{ path: string }} */ file) => file.path)
 }
 
