@@ -62,7 +62,7 @@ async function main() {
 /**
  * @param {string[]} missing platforms that are not there; what is about one begins with its name
  * @param {boolean} host
- * @returns {[string, (user: User) => Promise<void>][]}
+ * @returns {[string, (user: InstanceType<typeof User>) => Promise<void>][]}
  */
 function journeys(missing, host) {
   const groups = GROUPS.filter(group => !host || group !== 'foreign')

@@ -7,7 +7,7 @@ const path = require('node:path')
 
 const LIST = path.join(__dirname, '..', 'contents.txt')
 
-/** @type {Record<string, (user: import('../user.js').User) => Promise<void>>} */
+/** @type {Record<string, (user: InstanceType<typeof import('../user.js').User>) => Promise<void>>} */
 const journeys = {
   'the packages have the files of contents.txt': async user => {
     const main = user.world.folders.find(folder => path.basename(folder) === 'tls-pinning')
@@ -35,7 +35,7 @@ const journeys = {
   }
 }
 
-/** As npm packs them. @param {import('../user.js').User} user @param {string} folder */
+/** As npm packs them. @param {InstanceType<typeof import('../user.js').User>} user @param {string} folder */
 async function filesOf(user, folder) {
   const [{ files }] = JSON.parse(await user.npm(['pack', '--dry-run', '--json', folder]))
   return files.map((/** @type {{ path: string }} */ file) => file.path).sort()

@@ -8,7 +8,7 @@ const path = require('node:path')
 const { arm, muslRoot, windows } = require('../foreign-tools.js')
 const { CJS, assertPrinted } = require('../programs.js')
 
-/** @typedef {import('../user.js').User} User */
+/** @typedef {InstanceType<typeof import('../user.js').User>} User */
 
 /** @param {User} user @param {string} system @param {string} cpu @param {string} [libc] */
 async function install(user, system, cpu, libc) {

@@ -1,7 +1,10 @@
 'use strict'
 // Other package managers and runtimes.
 
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const path = require('node:path')
+const { TARGETS } = require('../../targets.js')
 const { CJS, ESM, assertPrinted } = require('../programs.js')
 
 const NODE_MODULES = path.join(__dirname, '..', 'node_modules')
@@ -11,15 +14,34 @@ const YARN = path.join(NODE_MODULES, '@yarnpkg', 'cli-dist', 'bin', 'yarn.js')
 const BUN = path.join(NODE_MODULES, '.bin', 'bun')
 const DENO = path.join(NODE_MODULES, '.bin', 'deno')
 
-/** @typedef {import('../user.js').User} User */
+/** @typedef {InstanceType<typeof import('../user.js').User>} User */
 
-/** @param {User} user @param {string} [nodeLinker] */
-function berry(user, nodeLinker) {
+/** As docs/bundlers.md has it: this system, and one more. */
+const ARCHITECTURES = 'supportedArchitectures:\n  os: [current, win32]\n  cpu: [current, x64]\n'
+
+/** @param {User} user @param {string} settings more lines of the file */
+function berry(user, settings) {
   user.write({
     'package.json': { name: 'app', private: true },
     'yarn.lock': '',
-    '.yarnrc.yml': `npmRegistryServer: ${user.world.registry}\nunsafeHttpWhitelist: ['127.0.0.1']\nenableTelemetry: false\nenableImmutableInstalls: false\nenableGlobalCache: false\nnpmMinimalAgeGate: 0\n${nodeLinker ? `nodeLinker: ${nodeLinker}\n` : ''}`
+    '.yarnrc.yml': `npmRegistryServer: ${user.world.registry}\nunsafeHttpWhitelist: ['127.0.0.1']\nenableTelemetry: false\nenableImmutableInstalls: false\nenableGlobalCache: false\nnpmMinimalAgeGate: 0\n${settings}`
   })
+}
+
+/**
+ * The addons of both systems that were asked for, as far as they are published.
+ * @param {User} user @param {string} folder
+ */
+function assertInstalled(user, folder) {
+  const own = `${process.platform}-${process.arch}`
+  const wanted = user.world.folders
+    .map(one => path.basename(one))
+    .filter(name => /^win32-x64/.test(name) || name === `${own}-gnu`)
+  const found = fs
+    .readdirSync(path.join(user.folder, folder))
+    .map(name => name.replace(/^@tls-pinning\+|@[\d.]+$/g, ''))
+    .filter(name => TARGETS.some(({ platform }) => platform === name))
+  assert.deepEqual(found.sort(), wanted.sort())
 }
 
 /** @type {Record<string, (user: User) => Promise<void>>} */
@@ -32,6 +54,14 @@ const journeys = {
     assertPrinted(await user.run('node', ['app.cjs']))
   },
 
+  'pnpm, supportedArchitectures': async user => {
+    user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM })
+    user.write({ '.npmrc': `registry=${user.world.registry}\n`, 'pnpm-workspace.yaml': ARCHITECTURES })
+    await user.run(PNPM, ['add', 'tls-pinning'])
+    assertInstalled(user, 'node_modules/.pnpm')
+    assertPrinted(await user.run('node', ['app.mjs']))
+  },
+
   'yarn 1': async user => {
     user.write({ 'package.json': { name: 'app', private: true }, 'app.mjs': ESM })
     const env = { npm_config_registry: user.world.registry, YARN_REGISTRY: user.world.registry }
@@ -40,17 +70,27 @@ const journeys = {
   },
 
   'yarn 4, nodeLinker node-modules': async user => {
-    berry(user, 'node-modules')
+    berry(user, 'nodeLinker: node-modules\n')
     await user.run('node', [YARN, 'add', 'tls-pinning'])
     user.write({ 'app.mjs': ESM })
     assertPrinted(await user.run('node', ['app.mjs']))
   },
 
   "yarn 4, Plug'n'Play": async user => {
-    berry(user)
+    // Without the loader for ES modules, Node finds no package by `import`: not this one, and no other.
+    berry(user, 'nodeLinker: pnp\npnpEnableEsmLoader: true\n')
     await user.run('node', [YARN, 'add', 'tls-pinning'])
-    user.write({ 'app.cjs': CJS })
+    user.write({ 'app.cjs': CJS, 'app.mjs': ESM })
     assertPrinted(await user.run('node', [YARN, 'node', 'app.cjs']))
+    assertPrinted(await user.run('node', [YARN, 'node', 'app.mjs']))
+  },
+
+  'yarn 4, supportedArchitectures': async user => {
+    berry(user, `nodeLinker: node-modules\n${ARCHITECTURES}`)
+    await user.run('node', [YARN, 'add', 'tls-pinning'])
+    assertInstalled(user, 'node_modules/@tls-pinning')
+    user.write({ 'app.mjs': ESM })
+    assertPrinted(await user.run('node', ['app.mjs']))
   },
 
   bun: async user => {

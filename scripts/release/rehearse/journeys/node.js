@@ -4,11 +4,12 @@
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
+const { pinOf } = require('../../../../index.js')
 const { CJS, ESM, assertPrinted } = require('../programs.js')
 
 const README = path.join(__dirname, '..', '..', '..', '..', 'README.md')
 
-/** @typedef {import('../user.js').User} User */
+/** @typedef {InstanceType<typeof import('../user.js').User>} User */
 
 /** @type {Record<string, (user: User) => Promise<void>>} */
 const journeys = {
@@ -57,7 +58,7 @@ const journeys = {
 
   'the command line by npx': async user => {
     await user.npm(['install', 'tls-pinning'])
-    const { PINNED_URL, PINNED_CA, PINNED_PIN } = user.world.place
+    const { PINNED_URL, PINNED_CA, PINNED_PIN, PINNED_WRONG } = user.world.place
     const { host } = new URL(PINNED_URL)
     const cli = (/** @type {string[]} */ ...args) =>
       user.run('npx', ['tls-pinning', ...args], { env: { NODE_EXTRA_CA_CERTS: PINNED_CA } })
@@ -66,6 +67,20 @@ const journeys = {
     await cli('init', host, '--out', 'policy.json')
     assert.ok(user.read('policy.json').includes('sha256/'))
     await cli('check', 'policy.json')
+    user.write({ 'wrong.json': { version: 1, hosts: { [host]: [PINNED_WRONG] } } })
+    const told = await user.run('npx', ['tls-pinning', 'check', 'wrong.json'], {
+      env: { NODE_EXTRA_CA_CERTS: PINNED_CA },
+      fails: true
+    })
+    assert.match(told, /mismatch/i)
+    const ca = fs.readFileSync(PINNED_CA, 'utf8')
+    user.write({ 'ca.pem': ca })
+    assert.ok((await cli('pin', 'ca.pem')).includes(String(pinOf(ca))))
+  },
+
+  'the command line by npx, which installs it': async user => {
+    user.write({ 'ca.pem': fs.readFileSync(user.world.place.PINNED_CA, 'utf8') })
+    assert.match(await user.run('npx', ['--yes', 'tls-pinning', 'pin', 'ca.pem']), /sha256\/.{44}/)
   },
 
   'node --import tls-pinning/register': async user => {
@@ -110,6 +125,20 @@ const journeys = {
     await user.npm(['ci'])
     user.write({ 'app.cjs': CJS })
     assertPrinted(await user.run('node', ['app.cjs']))
+  },
+
+  'a lock file written for Windows: an error, and npm ci with it mends that': async user => {
+    await user.npm(['install', '--os=win32', '--cpu=x64', 'tls-pinning'])
+    user.write({ 'app.cjs': CJS })
+    assert.match(await user.run('node', ['app.cjs'], { fails: true }), /tls-pinning cannot load its addon: /)
+    await user.npm(['ci'])
+    assertPrinted(await user.run('node', ['app.cjs']))
+  },
+
+  'npm i --install-strategy=linked': async user => {
+    await user.npm(['install', '--install-strategy=linked', 'tls-pinning'])
+    user.write({ 'app.mjs': ESM })
+    assertPrinted(await user.run('node', ['app.mjs']))
   },
 
   'npm i -g': async user => {

@@ -6,8 +6,13 @@ const { assertPrinted } = require('../programs.js')
 
 const NODE_MODULES = path.join(__dirname, '..', 'node_modules')
 const COMPILERS = { 5: 'typescript-5', 7: 'typescript' }
-/** Each with the module format that goes with it. */
-const RESOLUTIONS = { node16: 'node16', nodenext: 'nodenext', bundler: 'esnext' }
+/** Each with the module format that goes with it: a module of `esnext` has no `import = require`. */
+const WAYS = [
+  { moduleResolution: 'node16', module: 'node16', requires: true },
+  { moduleResolution: 'nodenext', module: 'nodenext', requires: true },
+  { moduleResolution: 'bundler', module: 'esnext', requires: false },
+  { moduleResolution: 'bundler', module: 'preserve', requires: true }
+]
 
 const BODY = `
 const { PINNED_URL: url = '', PINNED_CA = '', PINNED_PIN = '', PINNED_WRONG = '' } = process.env
@@ -31,6 +36,20 @@ async function main(): Promise<void> {
 
 void main()
 `
+/** Every entry of the package has types, and none is `any`. */
+const SUBPATHS = `import { pins } from 'tls-pinning/register'
+import { assertPinned } from 'tls-pinning/testing'
+// @ts-expect-error
+export const notPins: number = pins
+// @ts-expect-error
+export const notAssertPinned: number = assertPinned
+`
+const SUBPATHS_REQUIRE = `import registered = require('tls-pinning/register')
+import schema = require('tls-pinning/policy.schema.json')
+export const title: string = schema.title
+// @ts-expect-error
+export const notPins: number = registered.pins
+`
 const IMPORT = `import fs from 'node:fs'
 import { PinMismatchError, PinSet, type PinnedResponse, pinnedRequest } from 'tls-pinning'
 import { assertPinned } from 'tls-pinning/testing'
@@ -45,13 +64,12 @@ type PinSet = pinning.PinSet
 const PinSet = pinning.PinSet
 ${BODY}`
 
-/** @type {Record<string, (user: import('../user.js').User) => Promise<void>>} */
+/** @type {Record<string, (user: InstanceType<typeof import('../user.js').User>) => Promise<void>>} */
 const journeys = {}
 for (const [version, name] of Object.entries(COMPILERS)) {
-  for (const [moduleResolution, module] of Object.entries(RESOLUTIONS)) {
-    journeys[`TypeScript ${version}, moduleResolution ${moduleResolution}`] = async user => {
+  for (const { moduleResolution, module, requires } of WAYS) {
+    journeys[`TypeScript ${version}, moduleResolution ${moduleResolution}, module ${module}`] = async user => {
       await user.npm(['install', 'tls-pinning', '@types/node'])
-      const isBundler = moduleResolution === 'bundler'
       user.write({
         'tsconfig.json': {
           compilerOptions: {
@@ -63,19 +81,20 @@ for (const [version, name] of Object.entries(COMPILERS)) {
             target: 'es2022',
             module,
             moduleResolution,
+            resolveJsonModule: true,
             outDir: 'out',
             rootDir: '.'
           },
-          // With `bundler` there is no `import = require`.
-          files: isBundler ? ['app.mts'] : ['app.mts', 'app.cts']
+          include: ['*.mts', '*.cts']
         },
         'app.mts': IMPORT,
-        ...(!isBundler && { 'app.cts': REQUIRE })
+        'subpaths.mts': SUBPATHS,
+        ...(requires && { 'app.cts': REQUIRE, 'subpaths-require.cts': SUBPATHS_REQUIRE })
       })
       const tsc = path.join(NODE_MODULES, name, 'bin', 'tsc')
       await user.run('node', [tsc, '-p', '.'])
       assertPrinted(await user.run('node', ['out/app.mjs']))
-      if (!isBundler) assertPrinted(await user.run('node', ['out/app.cjs']))
+      if (requires) assertPrinted(await user.run('node', ['out/app.cjs']))
     }
   }
 }
