@@ -6,6 +6,7 @@ const tls = require('node:tls')
 const { PinnedConnection } = require('./connection.js')
 const { argumentError, own, unsafe } = require('./errors.js')
 const { asPinSet } = require('./policy.js')
+const { refuseIgnoredConnectors } = require('./runtime.js')
 const { tlsOptions } = require('./tls-options.js')
 const { anchorsOf, trustOf } = require('./trust.js')
 
@@ -21,6 +22,7 @@ const HIGH_WATER_MARK = 16_384
  * @param {Record<string, any>} [options]
  */
 function pinnedConnector(given, options = {}) {
+  refuseIgnoredConnectors()
   const pins = asPinSet(given)
   const { trust = 'ca', timeout = TIMEOUT, allowH2 = false, socketPath, ...connect } = own(options)
   for (const name of ['host', 'port']) {

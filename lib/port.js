@@ -4,6 +4,7 @@
 const { Port } = require('./native.js')
 const { fromFailure } = require('./errors.js')
 const { lookUp } = require('./lookup.js')
+const { isNode } = require('./runtime.js')
 const { Batch, Completions, Head, Kind } = require('./wire.js')
 
 /**
@@ -40,7 +41,7 @@ let hasLoop
 
 /** Whether native code may wait on this thread's event loop: that of Node, and of no runtime that only resembles it. */
 function mayUseLoop() {
-  hasLoop ??= process.versions.bun === undefined && !('Deno' in globalThis) && port.useLoop(deliver)
+  hasLoop ??= isNode && port.useLoop(deliver)
   return hasLoop
 }
 

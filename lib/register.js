@@ -8,12 +8,17 @@ const path = require('node:path')
 const threads = require('node:worker_threads')
 const { pinEverywhere } = require('./everywhere.js')
 const { PinSet, PolicyText } = require('./policy.js')
+const { isNode } = require('./runtime.js')
 
 const VARIABLE = 'TLS_PINNING_POLICY'
 /** Under this key every thread finds the text of the policy that its parent had. */
 const KEY = 'tls-pinning/register'
 
 const warned = new Set()
+
+// Their own clients do not come by here, and would connect without pins.
+if (!isNode)
+  stop('only Node.js can be pinned as a whole: fetch and other clients of this runtime do not use its node:tls')
 
 const text = /** @type {string | undefined} */ (threads.getEnvironmentData(KEY)) ?? read()
 const pins = parse(text)

@@ -137,7 +137,7 @@ function record({ method, url, httpVersion, headers, socket }) {
     headers: { ...headers },
     servername: socket.servername,
     alpn: socket.alpnProtocol,
-    resumed: socket.isSessionReused(),
+    resumed: socket.isSessionReused?.() ?? false,
     clientCert: socket.getPeerCertificate()?.fingerprint256
   }
 }

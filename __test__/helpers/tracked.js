@@ -102,7 +102,7 @@ class TrackedTlsServer extends TrackedServer {
     super(server)
     server.on('secureConnection', socket => {
       this.handshakes += 1
-      this.resumed += socket.isSessionReused() ? 1 : 0
+      this.resumed += socket.isSessionReused?.() ? 1 : 0
       this.#sockets.add(socket)
       this.track(socket)
     })
