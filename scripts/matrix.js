@@ -1,6 +1,7 @@
 'use strict'
 // Runs the suites that depend on the version of Node in each that is supported, or those of them whose names begin with an
-// argument. Each Node is the newest of its line, from npm, in a folder of its own.
+// argument, and then the suites in `runtimes/` with Bun and Deno. Each Node is the newest of its line, from npm, in a folder
+// of its own.
 
 const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -27,6 +28,12 @@ const SUITES = [
   'threads'
 ]
 
+/** What other runtimes are started with. @type {Record<string, string[]>} */
+const RUNTIMES = {
+  'bun@1': ['--expose-gc'],
+  'deno@2': ['run', '-A', '--quiet', '--v8-flags=--expose-gc']
+}
+
 const root = path.join(__dirname, '..')
 const tests = path.join(root, '__test__')
 const nodes = path.join(root, 'target', 'nodes')
@@ -52,7 +59,25 @@ for (const version of failures.length === 0 ? VERSIONS : []) {
   if (status !== 0) failures.push(`Node ${exact}: ${signal ?? `exit code ${status}`}`)
 }
 
-console.log(failures.length === 0 ? `\nAll of Node ${VERSIONS.join(', ')} pass` : `\n${failures.join('\n')}`)
+// On Windows npm's programs are scripts of a shell.
+const isAll = failures.length === 0 && wanted.length === 0 && process.platform !== 'win32'
+for (const [release, flags] of isAll ? Object.entries(RUNTIMES) : []) {
+  const name = release.replace(/@.*/, '')
+  const program = installed(release, release, path.join('.bin', name))
+  console.log(`\n# ${name}: ${versionOf(program) || 'missing'}\n`)
+  // The suites, and their servers, are run by this Node; what they are about, by the runtime.
+  const suites = fs.readdirSync(path.join(tests, 'runtimes')).filter(file => file.endsWith('.test.js'))
+  const { status, signal } = spawnSync(
+    process.execPath,
+    ['--test', '--test-concurrency=2', ...suites.map(file => path.join(tests, 'runtimes', file))],
+    { stdio: 'inherit', cwd: root, env: { ...process.env, TLS_PINNING_RUNTIME: JSON.stringify([program, ...flags]) } }
+  )
+  if (status !== 0) failures.push(`${name}: ${signal ?? `exit code ${status}`}`)
+}
+
+console.log(
+  failures.length === 0 ? `\nAll of Node ${VERSIONS.join(', ')}, Bun and Deno pass` : `\n${failures.join('\n')}`
+)
 process.exitCode = failures.length === 0 ? 0 : 1
 
 /** @param {string} name */
@@ -66,22 +91,34 @@ function suitesOf(name) {
  * @param {number} version
  */
 function nodeOf(version) {
-  const folder = path.join(nodes, String(version))
-  const program = path.join(folder, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  const program = path.join('node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  return installed(String(version), `node@${version}`, program, `v${version}.`)
+}
+
+/**
+ * @param {string} name of the folder
+ * @param {string} wanted the package
+ * @param {string} program its program, in node_modules
+ * @param {string} [begins] what the program has to say of its version
+ */
+function installed(name, wanted, program, begins = '') {
+  const folder = path.join(nodes, name)
+  const file = path.join(folder, 'node_modules', program)
   // To ask it also finds what an interrupted installation left behind.
-  if (versionOf(program).startsWith(`v${version}.`)) return program
-  console.error(`Installing Node ${version}`)
+  const told = versionOf(file)
+  if (told !== '' && told.startsWith(begins)) return file
+  console.error(`Installing ${wanted}`)
   fs.rmSync(folder, { recursive: true, force: true })
   fs.mkdirSync(folder, { recursive: true })
-  // Without it, npm would look for a package further up, and put this Node beside this package's own dependencies.
+  // Without it, npm would look for a package further up, and put this beside this package's own dependencies.
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n')
   try {
-    const args = ['install', '--no-audit', '--no-fund', '--no-save', `node@${version}`]
+    const args = ['install', '--no-audit', '--no-fund', '--no-save', wanted]
     execFileSync(npm, args, { cwd: folder, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' })
   } catch (error) {
     console.error(String(error))
   }
-  return program
+  return file
 }
 
 /**

@@ -116,11 +116,14 @@ function numberOf(folder) {
  */
 function open(folder, names, onChange, onEnd) {
   try {
-    const watcher = fs.watch(folder, { persistent: false }, (_, name) => {
+    const watcher = fs.watch(folder, (_, name) => {
       // The folder's own name stands for itself: it was removed or moved away.
       if (name === null || names.has(name) || name === path.basename(folder)) onChange()
+      // Deno waits for the next event as if it had not been told not to.
+      setImmediate(() => watcher.unref())
     })
-    return watcher.on('error', () => {
+    // Not by `persistent: false`, which Deno ignores.
+    return watcher.unref().on('error', () => {
       onEnd()
       watcher.close()
       onChange()

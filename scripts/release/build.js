@@ -26,7 +26,9 @@ const MINGW = {
   CXX_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-g++-posix'
 }
 /** On macOS zig takes no list of exports: what is not hidden would be exported, and so would stay. */
-const NOT_EXPORTED = ['-Zdefault-visibility=hidden', '-Clink-arg=-Wl,-x']
+const HIDDEN = ['-Zdefault-visibility=hidden', '-Clink-arg=-Wl,-x', '-Clink-arg=-Wl,-S']
+/** The same for AWS-LC, which else marks its functions as public; said of a library that is used, it does not. */
+const HIDDEN_C = ['-fvisibility=hidden', '-DBORINGSSL_SHARED_LIBRARY']
 /** The file that cargo makes. */
 const MADE = {
   linux: 'libtls_pinning.so',
@@ -129,16 +131,14 @@ function commandOf({ triple, glibc, libc, os: system, cpu }, source, targetFolde
   const flags = [...remapped(source, targetFolder)]
   if (libc === 'musl') flags.push('-Ctarget-feature=-crt-static')
   // Else the name of a library in the folder where it was built.
-  if (system === 'darwin') flags.push('-Clink-arg=-Wl,-install_name,@rpath/tls-pinning.node', ...NOT_EXPORTED)
+  if (system === 'darwin') flags.push('-Clink-arg=-Wl,-install_name,@rpath/tls-pinning.node', ...HIDDEN)
   const byMingw = system === 'win32' && cpu === 'x64'
   if (system === 'win32' && !byMingw) flags.push(`-Clink-arg=${listOfExports(source)}`)
   const places = flags.filter(flag => flag.startsWith('--remap'))
   const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
-    [`CFLAGS_${triple.replaceAll('-', '_')}`]: [...(system === 'darwin' ? ['-fvisibility=hidden'] : []), ...files].join(
-      ' '
-    ),
+    [`CFLAGS_${triple.replaceAll('-', '_')}`]: [...(system === 'darwin' ? HIDDEN_C : []), ...files].join(' '),
     MACOSX_DEPLOYMENT_TARGET: '11.0',
     // Windows' linkers write a time into what they make.
     SOURCE_DATE_EPOCH: '1',
