@@ -27,8 +27,6 @@ const MINGW = {
 }
 /** On macOS zig takes no list of exports: what is not hidden would be exported, and so would stay. */
 const HIDDEN = ['-Zdefault-visibility=hidden', '-Clink-arg=-Wl,-x', '-Clink-arg=-Wl,-S']
-/** The same for AWS-LC, which else marks its functions as public; said of a library that is used, it does not. */
-const HIDDEN_C = ['-fvisibility=hidden', '-DBORINGSSL_SHARED_LIBRARY']
 /** The file that cargo makes. */
 const MADE = {
   linux: 'libtls_pinning.so',
@@ -138,7 +136,7 @@ function commandOf({ triple, glibc, libc, os: system, cpu }, source, targetFolde
   const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
-    [`CFLAGS_${triple.replaceAll('-', '_')}`]: [...(system === 'darwin' ? HIDDEN_C : []), ...files].join(' '),
+    [`CFLAGS_${triple.replaceAll('-', '_')}`]: files.join(' '),
     MACOSX_DEPLOYMENT_TARGET: '11.0',
     // Windows' linkers write a time into what they make.
     SOURCE_DATE_EPOCH: '1',

@@ -118,6 +118,8 @@ function windows() {
     const env = { ...process.env, WINEPREFIX: folder, WINEDEBUG: '-all' }
     run(wine, ['wineboot', '-i'], { env, stdio: 'ignore' })
     run(wine, ['reg', 'add', 'HKCU\\Software\\Wine', '/v', 'Version', '/d', 'win10', '/f'], { env, stdio: 'ignore' })
+    // Else the next program may still see what was there before.
+    run('/usr/lib/wine/wineserver64', ['-w'], { env, stdio: 'ignore' })
     const source = path.join(folder, 'prng.c')
     fs.writeFileSync(source, PRNG)
     const library = path.join(folder, 'drive_c', 'windows', 'system32', 'bcryptprimitives.dll')

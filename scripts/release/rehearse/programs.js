@@ -2,6 +2,10 @@
 // What users write: a request that succeeds with the right pin, and one that is refused with another.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const README = path.join(__dirname, '..', '..', '..', 'README.md')
 
 const BODY = `
 async function main() {
@@ -27,4 +31,17 @@ function assertPrinted(text) {
   assert.ok(text.endsWith(PRINTED), `it printed ${JSON.stringify(text)}`)
 }
 
-module.exports = { CJS, ESM, PRINTED, assertPrinted }
+/**
+ * The first sample of the README as it stands, and with the reader's own pin; both with the reader's own host.
+ * @param {import('./user.js').Place} place
+ */
+function firstSample({ PINNED_URL, PINNED_PIN }) {
+  const sample = String(/```js\n([^`]*pinnedRequest[^`]*)```/.exec(fs.readFileSync(README, 'utf8'))?.[1])
+  const [, url] = /'(https:\/\/[^']*)'/.exec(sample) ?? []
+  const [, pin] = /'(sha256\/[^']*)'/.exec(sample) ?? []
+  assert.ok(url && pin, sample)
+  const placeholder = sample.replaceAll(url, PINNED_URL)
+  return { placeholder, pinned: placeholder.replaceAll(pin, PINNED_PIN) }
+}
+
+module.exports = { CJS, ESM, PRINTED, assertPrinted, firstSample }

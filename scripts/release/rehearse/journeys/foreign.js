@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { arm, muslRoot, windows } = require('../foreign-tools.js')
-const { CJS, assertPrinted } = require('../programs.js')
+const { CJS, assertPrinted, firstSample } = require('../programs.js')
 
 /** @typedef {InstanceType<typeof import('../user.js').User>} User */
 
@@ -15,21 +15,33 @@ async function install(user, system, cpu, libc) {
   await user.npm(['install', `--os=${system}`, `--cpu=${cpu}`, ...(libc ? [`--libc=${libc}`] : []), 'tls-pinning'])
   const installed = fs.readdirSync(path.join(user.folder, 'node_modules', '@tls-pinning'))
   assert.equal(installed.length, 1, installed.join(', '))
-  user.write({ 'app.cjs': CJS })
+  user.write({ 'app.cjs': CJS, 'app.mjs': firstSample(user.world.place).pinned })
+}
+
+/**
+ * Both programs: one that is refused as well, and the README's.
+ * @param {User} user
+ * @param {{ program: string, args: string[] }} node
+ * @param {string} [folder] as the program sees it
+ * @param {Record<string, string>} [place]
+ */
+async function run(user, { program, args }, folder = '.', place = {}) {
+  const all = { ...user.world.place, ...place }
+  assertPrinted(await user.run(program, [...args, `${folder}/app.cjs`], { env: place }))
+  const env = { NODE_EXTRA_CA_CERTS: all.PINNED_CA }
+  assert.match(await user.run(program, [...args, `${folder}/app.mjs`], { env }), /200 [\s\S]*pinned/)
 }
 
 /** @type {Record<string, (user: User) => Promise<void>>} */
 const journeys = {
   'linux-arm64-gnu: by qemu': async user => {
     await install(user, 'linux', 'arm64', 'glibc')
-    const { program, args } = arm('arm64')
-    assertPrinted(await user.run(program, [...args, 'app.cjs']))
+    await run(user, arm('arm64'))
   },
 
   'linux-arm-gnueabihf: by qemu': async user => {
     await install(user, 'linux', 'arm', 'glibc')
-    const { program, args } = arm('arm')
-    assertPrinted(await user.run(program, [...args, 'app.cjs']))
+    await run(user, arm('arm'))
   },
 
   'linux-x64-musl: in a root with musl alone': async user => {
@@ -39,8 +51,10 @@ const journeys = {
     fs.rmSync(home, { recursive: true, force: true })
     fs.cpSync(user.folder, home, { recursive: true })
     fs.copyFileSync(user.world.place.PINNED_CA, path.join(home, 'ca.pem'))
-    const env = { PINNED_CA: '/home/ca.pem', PINNED_URL: user.world.place.PINNED_URL.replace('localhost', '127.0.0.1') }
-    assertPrinted(await user.run('/usr/sbin/chroot', [root, '/usr/bin/node', '/home/app.cjs'], { env }))
+    fs.mkdirSync(path.join(root, 'etc'), { recursive: true })
+    fs.writeFileSync(path.join(root, 'etc', 'hosts'), '127.0.0.1 localhost\n')
+    const node = { program: '/usr/sbin/chroot', args: [root, '/usr/bin/node'] }
+    await run(user, node, '/home', { PINNED_CA: '/home/ca.pem' })
   },
 
   'win32-x64-msvc: by wine': async user => {

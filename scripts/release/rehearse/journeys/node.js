@@ -5,9 +5,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { pinOf } = require('../../../../index.js')
-const { CJS, ESM, assertPrinted } = require('../programs.js')
-
-const README = path.join(__dirname, '..', '..', '..', '..', 'README.md')
+const { CJS, ESM, assertPrinted, firstSample } = require('../programs.js')
 
 /** @typedef {InstanceType<typeof import('../user.js').User>} User */
 
@@ -41,14 +39,10 @@ const journeys = {
 
   'the first sample of the README': async user => {
     await user.npm(['install', 'tls-pinning'])
-    const { PINNED_URL, PINNED_CA, PINNED_PIN } = user.world.place
+    const { PINNED_CA, PINNED_PIN } = user.world.place
     const env = { NODE_EXTRA_CA_CERTS: PINNED_CA }
-    const sample = String(/```js\n([^`]*pinnedRequest[^`]*)```/.exec(fs.readFileSync(README, 'utf8'))?.[1])
-    const [, url] = /'(https:\/\/[^']*)'/.exec(sample) ?? []
-    const [, pin] = /'(sha256\/[^']*)'/.exec(sample) ?? []
-    assert.ok(url && pin, sample)
-    const mine = sample.replaceAll(url, PINNED_URL)
-    user.write({ 'placeholder.mjs': mine, 'app.mjs': mine.replaceAll(pin, PINNED_PIN) })
+    const { placeholder, pinned } = firstSample(user.world.place)
+    user.write({ 'placeholder.mjs': placeholder, 'app.mjs': pinned })
     // As it stands it prints the server's pins, which is how one gets them.
     const told = await user.run('node', ['placeholder.mjs'], { env })
     assert.ok(told.includes('ERR_TLS_PIN_MISMATCH') && told.includes(PINNED_PIN), told)
