@@ -105,6 +105,26 @@ describe(name, () => {
   })
 })
 
+/** What docs/runtimes.md says is ignored, by runtime: nothing of this package is asked, so nothing can refuse. */
+const IGNORED = {
+  'PinnedAgent in fetch': ['node', 'bun', 'deno'],
+  'tlsOptions as options of fetch': ['node', 'bun', 'deno'],
+  'tlsOptions as tls of fetch': ['node', 'deno'],
+  'tlsOptions in undici': ['bun'],
+  'tlsOptions in undici, for fetch': ['bun', 'deno']
+}
+
+describe(`${name}: where a client takes no pins`, () => {
+  for (const [way, runtimes] of Object.entries(IGNORED)) {
+    test(`${way}: ${runtimes.includes(name) ? 'ignored, as documented' : 'refused'}`, BOUNDED, async t => {
+      const { server, data, env } = await trusted(t)
+      const ignored = runtimes.includes(name)
+      assert.deepEqual(await outcome(way, { ...data, pins: WRONG }, env), [ignored ? 200 : MISMATCH, 0])
+      assert.equal(server.requests.length, ignored ? 1 : 0)
+    })
+  }
+})
+
 /**
  * A server that the whole process trusts.
  * @param {import('node:test').TestContext} t

@@ -178,6 +178,28 @@ const doing = {
     setGlobalDispatcher(new Agent({ connect: pinnedConnector(pins, { ca }), keepAliveTimeout: 1 }))
     return (await fetch(url, { method: 'POST', body: BODY })).status
   },
+  // What takes no such option, and asks nobody.
+  'PinnedAgent in fetch': async () => fetchStatus({ agent: new PinnedAgent(pins, { ca }) }),
+  'tlsOptions as options of fetch': async () => fetchStatus(tlsOptions(pins, { ca })),
+  'tlsOptions as tls of fetch': async () => fetchStatus({ tls: tlsOptions(pins, { ca }) }),
+  'tlsOptions in undici': async () => {
+    const { Agent, request } = require('undici')
+    const dispatcher = new Agent({ connect: tlsOptions(pins, { ca }) })
+    try {
+      return (await request(url, { method: 'POST', body: BODY, dispatcher })).statusCode
+    } finally {
+      await dispatcher.destroy?.()
+    }
+  },
+  'tlsOptions in undici, for fetch': async () => {
+    const { Agent } = require('undici')
+    const dispatcher = new Agent({ connect: tlsOptions(pins, { ca }) })
+    try {
+      return await fetchStatus({ dispatcher })
+    } finally {
+      await dispatcher.destroy?.()
+    }
+  },
   'fetch of the runtime': async () => (await fetch(url, { method: 'POST', body: BODY })).status,
   'register and fetch': async () => {
     try {
@@ -286,6 +308,13 @@ async function undiciStatus(fetch, dispatcher) {
   } finally {
     await dispatcher.destroy()
   }
+}
+
+/** @param {object} options */
+async function fetchStatus(options) {
+  const response = await fetch(url, /** @type {any} */ ({ method: 'POST', body: BODY, ...options }))
+  await response.arrayBuffer()
+  return response.status
 }
 
 /** @param {any} error */
