@@ -33,9 +33,9 @@ function nameOfPlatform() {
 }
 
 /**
- * Which C library this process runs on: what is mapped into it, which takes a tenth of a millisecond to read. Node's report
- * knows it too and takes a hundred times as long, so it is for where `/proc` may not be read. What files the system has
- * says less: a system can have both libraries.
+ * Which C library this process runs on: what is mapped into it, which takes 0.7 ms to read. Node's report knows
+ * it too and takes more than ten times as long, so it is for where `/proc` may not be read. What files the system has says
+ * less: a system can have both libraries.
  */
 function isMusl() {
   const musl = /\/(?:ld-musl-[^/]*|libc\.musl-[^/]*|libc\.so)$/m
