@@ -5,6 +5,7 @@
 
 const fs = require('node:fs')
 const os = require('node:os')
+const { signatureProblem } = require('./code-signature.js')
 const { TARGETS } = require('./targets.js')
 const { output } = require('./toolchain.js')
 
@@ -76,6 +77,14 @@ function verify(file, target) {
   for (const place of PLACES) {
     const at = text.indexOf(place)
     if (at >= 0) problems.push(`it tells where it was built: ${printable(text.slice(at, at + 60))}`)
+  }
+
+  if (target.os === 'darwin') {
+    const headers = output('llvm-objdump', ['--macho', '--private-headers', file])
+    const at = /cmd LC_CODE_SIGNATURE\n.*\n\s*dataoff (\d+)/.exec(headers)?.[1]
+    const problem = at === undefined ? 'it is not signed' : signatureProblem(bytes, Number(at))
+    // On x64 macOS wants none.
+    if (problem && (at !== undefined || target.cpu === 'arm64')) problems.push(problem)
   }
 
   const glibc = target.glibc === undefined ? undefined : newestGlibc(file)
