@@ -20,12 +20,10 @@ const { verify } = require('./verify.js')
 
 const ARTIFACTS = path.join(ROOT, 'artifacts')
 const CARGO_HOME = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo')
-const MINGW = {
-  CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER: 'x86_64-w64-mingw32-gcc-posix',
-  CC_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-gcc-posix',
-  CXX_x86_64_pc_windows_gnu: 'x86_64-w64-mingw32-g++-posix'
-}
-/** On macOS zig takes no list of exports: what is not hidden would be exported, and so would stay. */
+/**
+ * On macOS zig takes no list of exports: what is not hidden would be exported, and so would stay. It strips, too: LLVM's tool
+ * crashes on what zig links, and would break its signature.
+ */
 const HIDDEN = ['-Zdefault-visibility=hidden', '-Clink-arg=-Wl,-x', '-Clink-arg=-Wl,-S']
 /** The file that cargo makes. */
 const MADE = {
@@ -124,33 +122,31 @@ async function build(target, source, targetFolder) {
  * @param {string} source
  * @param {string} targetFolder
  */
-function commandOf({ triple, glibc, libc, os: system, cpu }, source, targetFolder) {
+function commandOf({ triple, glibc, libc, os: system }, source, targetFolder) {
   const bin = path.join(VENV, 'bin')
   const flags = [...remapped(source, targetFolder)]
   if (libc === 'musl') flags.push('-Ctarget-feature=-crt-static')
   // Else the name of a library in the folder where it was built.
   if (system === 'darwin') flags.push('-Clink-arg=-Wl,-install_name,@rpath/tls-pinning.node', ...HIDDEN)
-  const byMingw = system === 'win32' && cpu === 'x64'
-  if (system === 'win32' && !byMingw) flags.push(`-Clink-arg=${listOfExports(source)}`)
+  if (system === 'win32') flags.push(`-Clink-arg=${listOfExports(source, triple)}`)
   const places = flags.filter(flag => flag.startsWith('--remap'))
   const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
     [`CFLAGS_${triple.replaceAll('-', '_')}`]: files.join(' '),
     MACOSX_DEPLOYMENT_TARGET: '11.0',
-    // Windows' linkers write a time into what they make.
+    // Windows' linker writes a time into what it makes.
     SOURCE_DATE_EPOCH: '1',
+    ...(system === 'darwin' && { CARGO_PROFILE_RELEASE_STRIP: 'none' }),
     ...(system === 'win32' && { LIBNODE_PATH: libnode(targetFolder) }),
     RUSTC_BOOTSTRAP: '1',
     RUSTC: `${DEBIAN}/rustc`,
     CARGO: `${DEBIAN}/cargo`
   }
-  const args = ['--release', '-Zbuild-std', '--target']
-  if (byMingw) return { program: `${DEBIAN}/cargo`, args: ['build', ...args, triple], env: { ...env, ...MINGW } }
   const name = glibc ? `${triple}.${glibc}` : triple
   return {
     program: path.join(bin, 'cargo-zigbuild'),
-    args: ['zigbuild', ...args, name],
+    args: ['zigbuild', '--release', '-Zbuild-std', '--target', name],
     env: { ...env, PATH: `${bin}:${DEBIAN}:${process.env.PATH}` }
   }
 }
@@ -183,13 +179,14 @@ function libnode(parent) {
  * cargo-zigbuild drops the list of exports that Windows needs; an object can carry it, too. Its path is relative, since
  * the names of symbols depend on the compiler's flags, and must not on the folder.
  * @param {string} source
+ * @param {string} triple
  */
-function listOfExports(source) {
-  const object = path.join('target', 'exports.o')
+function listOfExports(source, triple) {
+  const object = path.join('target', `exports-${triple}.o`)
   const text = path.join(source, 'target', 'exports.s')
   fs.mkdirSync(path.dirname(text), { recursive: true })
   fs.writeFileSync(text, '.section .drectve,"yn"\n.ascii " -export:napi_register_module_v1"\n')
-  const zig = ['-m', 'ziglang', 'cc', '-c', '-target', 'aarch64-windows-gnu']
+  const zig = ['-m', 'ziglang', 'cc', '-c', '-target', `${triple.split('-')[0]}-windows-gnu`]
   output(path.join(VENV, 'bin', 'python'), [...zig, text, '-o', path.join(source, object)])
   return object
 }

@@ -1,6 +1,6 @@
 'use strict'
-// What cross builds need, on Debian: its packages of Rust with the sources of the library (for `build-std`), of mingw and of
-// LLVM's tools, and zig as the linker for all systems but Windows, from PyPI.
+// What cross builds need, on Debian: its packages of Rust with the sources of the library (for `build-std`) and of LLVM's
+// tools, and zig as the C compiler and linker for all systems, from PyPI.
 
 const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -17,8 +17,6 @@ const PACKAGES = {
   '/usr/bin/cargo': 'cargo-web',
   '/usr/lib/rustlib/src/rust/library/std/Cargo.toml': 'rust-web-src',
   '/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-objcopy': 'rust-web-llvm',
-  '/usr/bin/x86_64-w64-mingw32-gcc-posix': 'gcc-mingw-w64-x86-64-posix',
-  '/usr/bin/x86_64-w64-mingw32-g++-posix': 'g++-mingw-w64-x86-64-posix',
   '/usr/bin/llvm-readobj': 'llvm',
   '/usr/bin/python3': 'python3',
   '/usr/share/doc/python3-venv': 'python3-venv'

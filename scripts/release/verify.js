@@ -13,7 +13,7 @@ const { output } = require('./toolchain.js')
 /** @typedef {{ size: number, format: string, libraries: string[], exports: string[], glibc?: string, problems: string[] }} Verified */
 
 /** Bytes. The package shall take no more than 6 MiB when it is installed; this is where growth stops until it does. */
-const LARGEST = 12_000_000
+const LARGEST = 10_000_000
 
 /** The format and architecture, in the words of llvm-readobj. */
 const FORMATS = {
