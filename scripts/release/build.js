@@ -131,7 +131,6 @@ function commandOf({ triple, glibc, libc, os: system }, source, targetFolder) {
   if (system === 'win32') flags.push(`-Clink-arg=${listOfExports(source, triple)}`)
   const places = flags.filter(flag => flag.startsWith('--remap'))
   const files = places.map(flag => flag.replace('--remap-path-prefix', '-ffile-prefix-map'))
-  if (system === 'darwin') files.push('-fvisibility=hidden')
   const env = {
     CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
     [`CFLAGS_${triple.replaceAll('-', '_')}`]: files.join(' '),

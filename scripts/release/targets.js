@@ -41,7 +41,8 @@ const TARGETS = [
   },
   { platform: 'darwin-x64', triple: 'x86_64-apple-darwin', os: 'darwin', cpu: 'x64' },
   { platform: 'darwin-arm64', triple: 'aarch64-apple-darwin', os: 'darwin', cpu: 'arm64' },
-  // Built with the GNU toolchain; the name is what Node's ecosystem expects on Windows, and the package has no `libc` field.
+  // Built with zig and without Microsoft's tools; the name is what Node's ecosystem expects on Windows, and the package has no
+  // `libc` field.
   { platform: 'win32-x64-msvc', triple: 'x86_64-pc-windows-gnullvm', os: 'win32', cpu: 'x64' },
   { platform: 'win32-arm64-msvc', triple: 'aarch64-pc-windows-gnullvm', os: 'win32', cpu: 'arm64' },
   { platform: 'freebsd-x64', triple: 'x86_64-unknown-freebsd', os: 'freebsd', cpu: 'x64' }
