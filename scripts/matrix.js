@@ -67,6 +67,8 @@ for (const [release, flags] of isAll ? Object.entries(RUNTIMES) : []) {
   console.log(`\n# ${name}: ${versionOf(program) || 'missing'}\n`)
   // The suites, and their servers, are run by this Node; what they are about, by the runtime.
   const suites = fs.readdirSync(path.join(tests, 'runtimes')).filter(file => file.endsWith('.test.js'))
+  // Without a file, Node would look for some by itself.
+  if (suites.length === 0) throw new Error('there is no suite in __test__/runtimes')
   const { status, signal } = spawnSync(
     process.execPath,
     ['--test', '--test-concurrency=2', ...suites.map(file => path.join(tests, 'runtimes', file))],
