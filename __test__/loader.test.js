@@ -220,6 +220,25 @@ describe('on x64 Linux with glibc', { skip: elsewhere }, () => {
     assert.ok(app.load({ request }).names, 'and yet it is found if it can be')
   })
 
+  for (const [what, content] of [
+    ['nothing', '{}'],
+    ['the name of a file', '"7f3a.node"']
+  ]) {
+    it(`in a bundle with ${what} in place of the addon`, () => {
+      const before = `require('node:module')._extensions['.node'] = module => { module.exports = ${content} };`
+      app.add()
+      failed(
+        app.load({ before }),
+        'tls-pinning cannot load its addon: a bundler has put something else in its place',
+        HERE,
+        NOT_BUILT,
+        INSTALLED,
+        'Keep tls-pinning out of the bundle and ship node_modules beside it: `external: ["tls-pinning"]` in esbuild and ' +
+          'Rollup, `externals: { "tls-pinning": "commonjs tls-pinning" }` in webpack (docs/bundlers.md).'
+      )
+    })
+  }
+
   it('with --no-addons', () => {
     app.add()
     failed(

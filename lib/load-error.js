@@ -11,6 +11,9 @@ const ROOT = path.join(__dirname, '..')
 const FORMATS = /** @type {Record<string, string>} */ ({ darwin: 'Mach-O', win32: 'PE' })
 const REINSTALL = 'Delete node_modules and install again.'
 const BUILD = 'build it from a clone (README, "Install")'
+const UNBUNDLE =
+  'Keep tls-pinning out of the bundle and ship node_modules beside it: `external: ["tls-pinning"]` in esbuild and ' +
+  'Rollup, `externals: { "tls-pinning": "commonjs tls-pinning" }` in webpack (docs/bundlers.md).'
 
 /**
  * @typedef {object} Reason
@@ -30,6 +33,7 @@ function loadError(platform, built, cause) {
   const file = isBuilt ? built : resolved(prebuilt)
   const { why, fix } =
     refused(cause) ??
+    replaced(cause) ??
     (isBuilt || installed ? undefined : missing(platform)) ??
     (isBuilt ? undefined : differs(prebuilt, installed)) ??
     unusable(file) ??
@@ -65,16 +69,17 @@ function refused(cause) {
   return undefined
 }
 
+/** It loaded, and is none. @param {any} cause @returns {Reason | undefined} */
+function replaced(cause) {
+  if (cause?.code !== 'ERR_INVALID_MODULE') return undefined
+  return { why: 'a bundler has put something else in its place', fix: UNBUNDLE }
+}
+
 /** There is neither a build nor a package. @param {string} platform @returns {Reason} */
 function missing(platform) {
   const manifest = ownManifest()
   if (!manifest) {
-    return {
-      why: `a bundler has put its code into ${__dirname}, where its addon is not found`,
-      fix:
-        'Keep tls-pinning out of the bundle and ship node_modules beside it: `external: ["tls-pinning"]` in esbuild and ' +
-        'Rollup, `externals: { "tls-pinning": "commonjs tls-pinning" }` in webpack (docs/bundlers.md).'
-    }
+    return { why: `a bundler has put its code into ${__dirname}, where its addon is not found`, fix: UNBUNDLE }
   }
   // They are added when the package is published.
   const prebuilt = Object.keys(manifest.optionalDependencies ?? {})

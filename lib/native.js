@@ -13,11 +13,14 @@ function load() {
   try {
     // Not by `require`: bundlers follow that, and warn of a name that they can't know.
     if (fs.existsSync(built)) return require('node:module').createRequire(__filename)(built)
-    return require('./prebuilt.js').requirePrebuilt(platform, found => {
+    const addon = require('./prebuilt.js').requirePrebuilt(platform, found => {
       // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
       if (found === version) return
       throw new Error(`@tls-pinning/${platform} is ${found}, tls-pinning is ${version}`)
     })
+    // Bundlers can be told to put nothing or a file's name in its place.
+    if (typeof addon.pinSet === 'function') return addon
+    throw Object.assign(new Error(`@tls-pinning/${platform} is no addon`), { code: 'ERR_INVALID_MODULE' })
   } catch (cause) {
     throw require('./load-error.js').loadError(platform, built, cause)
   }
