@@ -21,6 +21,7 @@ const NO_CODES = {
   ERR_WORKER_INVALID_EXEC_ARGV: 'handled, and not passed on',
   ERR_ACCESS_DENIED: 'handled, and not passed on',
   ERR_DLOPEN_DISABLED: 'handled, and not passed on',
+  ERR_INVALID_MODULE: 'handled, and not passed on',
   EEXIST: 'handled, and not passed on',
   TLS_PINNING_POLICY: 'a variable of the environment',
   TLS_PINNING_DRIVER: 'a variable of the environment',
