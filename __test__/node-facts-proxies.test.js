@@ -129,7 +129,7 @@ describe('pins in the options of a proxy’s own connection never reach the targ
 
   it('by a client that takes over PinnedAgent’s options and not the agent, as axios does for its own tunnel', async t => {
     const server = await start(t)
-    const attempt = (/** @type {string} */ pin, /** @type {any} */ options) => {
+    const attempt = (/** @type {string} */ pin, options = /** @type {any} */ ({})) => {
       const agent = new PinnedAgent(pin, options)
       t.after(() => agent.destroy())
       return httpsStatus(server.url, { agent: new https.Agent({ ...agent.options }), body: BODY })
@@ -138,6 +138,13 @@ describe('pins in the options of a proxy’s own connection never reach the targ
     await assert.rejects(attempt(good.pin, { trust: 'pin-only' }), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' })
     const checkServerIdentity = () => Object.assign(new Error('no'), { code: 'NO' })
     await assert.rejects(attempt(good.pin, { ca: root.pem, checkServerIdentity }), { code: 'NO' })
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
+    try {
+      await assert.rejects(attempt(WRONG, { ca: root.pem }), MISMATCH)
+      await assert.rejects(attempt(good.pin), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' })
+    } finally {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED
+    }
     await server.settled()
     assert.equal(server.appBytes, 0)
     assert.equal(await attempt(good.pin, { ca: root.pem }), 200)

@@ -14,8 +14,9 @@ const { anchorsOf, kind, trustOf } = require('./trust.js')
 
 /** @typedef {(error: Error | null, socket?: any) => void} Callback */
 
-/** Where a request's own check is kept, and its number: Node puts an agent's options over a request's. */
+/** Where is kept what a request says itself: Node puts an agent's options over a request's. */
 const kRequestCheck = Symbol('the check of a request')
+const kRequestUnsafe = Symbol('whether a request has said rejectUnauthorized: false')
 const kRequestNumber = Symbol('a number for each request with a check')
 
 let lastNumber = 0
@@ -54,7 +55,9 @@ class PinnedAgent extends https.Agent {
     this.#proxyAgent = proxyAgent
     this.#check = checkServerIdentity
     const identity = new Identity({ pins: this.#pins, ca: rest.ca, source: 'agent' })
-    // For a client that takes over the options of an agent, and not the agent, such as axios for a tunnel of its own.
+    // For a client that takes over the options of an agent, and not the agent, such as axios for a tunnel of its own. Without
+    // the first, NODE_TLS_REJECT_UNAUTHORIZED=0 would have Node ignore what the check answers.
+    this.options.rejectUnauthorized = true
     this.options.checkServerIdentity = this.#copied = (/** @type {string} */ hostname, /** @type {any} */ cert) =>
       guarded(() => answer(checkServerIdentity?.(hostname, cert)) ?? identity.check(nodeCheck, hostname, cert))
   }
@@ -70,17 +73,24 @@ class PinnedAgent extends https.Agent {
    */
   addRequest(request, options, ...rest) {
     const check = options.checkServerIdentity
-    const own = { ...options, [kRequestCheck]: check, [kRequestNumber]: check && check !== nodeCheck && ++lastNumber }
+    const own = {
+      ...options,
+      [kRequestCheck]: check,
+      [kRequestUnsafe]: options.rejectUnauthorized === false,
+      [kRequestNumber]: check && check !== nodeCheck && ++lastNumber
+    }
     // @ts-expect-error Not declared.
     super.addRequest(request, typeof options === 'object' ? own : options, ...rest)
   }
 
   /**
    * Node's key of a pool. A request with a check of its own has one of its own: what another has accepted, it has not.
+   * So has one that says `rejectUnauthorized: false`, so that it is refused whatever connections are open.
    * @param {any} [options]
    */
   getName(options = {}) {
     const name = super.getName(options)
+    if (options[kRequestUnsafe]) return `${name}:unsafe`
     return options[kRequestNumber] ? `${name}:check ${options[kRequestNumber]}` : name
   }
 
@@ -124,7 +134,11 @@ class PinnedAgent extends https.Agent {
   /** @param {any} options */
   #make(options) {
     const check = this.#checkOf(options)
-    refuseUnsafe({ ...options, checkServerIdentity: check })
+    refuseUnsafe({
+      ...options,
+      checkServerIdentity: check,
+      ...(options[kRequestUnsafe] && { rejectUnauthorized: false })
+    })
     const connection = new PinnedConnection({
       pins: this.#pins,
       names: [options.servername, options.host],

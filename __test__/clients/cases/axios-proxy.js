@@ -8,7 +8,7 @@ module.exports = {
   name: 'axios, through its own tunnel',
   package: 'axios',
   server: 'nginx',
-  where: '`axios.get(url, { httpsAgent: new PinnedAgent(pins), proxy })`, or `HTTPS_PROXY` in the environment',
+  where: 'from 1.17 on: `axios.get(url, { httpsAgent: new PinnedAgent(pins), proxy })`; older ones lose the pins',
 
   async operate({ host, port, ca, pins, hook }) {
     const httpsAgent = hook ? new PinnedAgent(pins, { ca }) : new https.Agent({ ca })
