@@ -75,7 +75,8 @@ export interface MitmConnection {
   /** The name in its ClientHello. */
   servername: string | null
   /**
-   * - `intercepted`: it was shown a certificate of the man in the middle, and sent something
+   * - `intercepted`: it was shown a certificate of the man in the middle, and sent something; or, `protocol` null, it sent
+   *   a request for an `https:` URL in plain text, as to a proxy (RFC 9112, section 3.2.2)
    * - `refused`: it was shown one, and ended the connection before it sent anything
    * - `silent`: it was shown one, and did neither until the connection was cut off or the server left
    * - `failed`: it could not be shown one

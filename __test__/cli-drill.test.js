@@ -142,6 +142,21 @@ describe('each way to a server', LIMIT, () => {
     }
   })
 
+  it('that asks a proxy for it in plain text is read, whatever is attacked', LIMIT, async () => {
+    const { status, connections, runs } = await report('proxy in plain text')
+    const [{ host, via, verdict, protocol, leaked }, ...others] = connections
+    assert.deepEqual(
+      { host, via, verdict, protocol },
+      { host: 'api.example', via: `localhost:${servers.plain}`, verdict: 'intercepted', protocol: null }
+    )
+    assert.equal(leaked.first, 'GET https://…/v1?… HTTP/1.1')
+    assert.deepEqual([status, others, runs], [1, [], 2])
+    const { stdout } = await drill('proxy in plain text')
+    assert.match(stdout, /^api\.example via localhost:\d+ .* INTERCEPTED +\d+ bytes in plain text: GET https/)
+    const elsewhere = await drill('proxy in plain text', ['--host', 'other.example'])
+    assert.equal(elsewhere.status, 3)
+  })
+
   it('all that is refused reaches the server with no byte', LIMIT, async () => {
     const steps = WAYS.filter(([, verdict]) => verdict !== 'intercepted').map(([step]) => step)
     await server.settled()

@@ -8,7 +8,7 @@
 /** @typedef {import('./run.js').Aim} Aim */
 
 /**
- * - `intercepted`: it sent something to the man in the middle
+ * - `intercepted`: it sent something to the man in the middle, or a request for an `https:` URL in plain text
  * - `pins`: refused, and the client said that it was for pins of this package
  * - `check`: refused by a `checkServerIdentity` of the program's: pins of another kind, or another check
  * - `untrusted`: refused because it does not trust the CA of the drill: it has a list of its own, and whether it has pins
@@ -147,9 +147,12 @@ function findings(baseline, attacks, isMeant) {
   /** @type {Map<string, { finding: Finding, connection: Connection }>} */
   const all = new Map()
   for (const connection of connectionsOf(baseline)) {
-    if (connection.outcome !== 'relayed' || !isMeant(connection)) continue
+    const { outcome } = connection
+    if ((outcome !== 'relayed' && outcome !== 'intercepted') || !isMeant(connection)) continue
     const nothing = { verdict: /** @type {Verdict} */ ('unreached'), reason: null, protocol: null, leaked: null }
-    const known = all.get(connection.key)?.finding ?? { ...describe(connection, nothing), made: 0, attacked: 0 }
+    // What is sent in plain text needs no attack.
+    const judgement = judge(connection, baseline.notes) ?? nothing
+    const known = all.get(connection.key)?.finding ?? { ...describe(connection, judgement), made: 0, attacked: 0 }
     known.made++
     all.set(connection.key, { finding: known, connection })
   }

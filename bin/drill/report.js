@@ -17,7 +17,11 @@ const { printable, table } = require('../ui.js')
 
 /** What a verdict says, and its style on a terminal. @type {Record<Verdict, { text: string, style: any, means: string }>} */
 const VERDICTS = {
-  intercepted: { text: 'INTERCEPTED', style: ['bold', 'red'], means: 'it sent something to the man in the middle' },
+  intercepted: {
+    text: 'INTERCEPTED',
+    style: ['bold', 'red'],
+    means: 'it sent something to a man in the middle, or in plain text what was to be encrypted'
+  },
   undecided: { text: 'undecided', style: 'yellow', means: 'it was attacked, and neither sent anything nor left' },
   unreached: { text: 'not reached', style: 'yellow', means: 'it was not made again in any run that attacked it' },
   refused: { text: 'refused', style: 'green', means: 'ended before anything was sent; whether for pins, nobody told' },
@@ -39,13 +43,14 @@ function address({ host, port }) {
  * @param {Finding} finding
  * @returns {[host: string, by: string, verdict: string, detail: string]}
  */
-function cells({ via, client, place, verdict, reason, leaked, made, attacked, ...at }) {
+function cells({ via, client, place, verdict, reason, protocol, leaked, made, attacked, ...at }) {
   // The port inside of a tunnel is told to the proxy alone.
   const host = via ? `${at.host} via ${via}` : address(at)
   // Of several by the same client and from the same place, an earlier failure may have stopped the later ones.
   const some = attacked > 0 && attacked < made && !leaked ? ` (${attacked} of ${made} connections)` : ''
+  const clear = protocol ? '' : ' in plain text'
   const detail = leaked
-    ? `${leaked.bytes} ${leaked.bytes === 1 ? 'byte' : 'bytes'}: ${leaked.first}`
+    ? `${leaked.bytes} ${leaked.bytes === 1 ? 'byte' : 'bytes'}${clear}: ${leaked.first}`
     : (reason ?? '') + some
   return [host, place ? `${client} (${place})` : client, VERDICTS[verdict].text, detail]
 }

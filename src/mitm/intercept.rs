@@ -148,7 +148,8 @@ impl<D: Driver> Interceptor<D> {
         C: AsyncRead + AsyncWrite + Unpin,
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Plain::Tls(mut raw) = plain::relay(&mut client, &mut server).await? else {
+        let said = |bytes: &[u8]| open.note().said(bytes);
+        let Plain::Tls(mut raw) = plain::relay(&mut client, &mut server, said).await? else {
             return Ok(());
         };
         let read = timeout(STEP, begins::read(&mut client, &mut raw)).await;

@@ -94,6 +94,22 @@ async fn plain_text_is_relayed_and_told() {
 }
 
 #[tokio::test]
+async fn a_request_for_an_https_url_in_plain_text_is_relayed_and_told_as_read() {
+    let mut scene = Scene::new(echo().await).await;
+    scene.answer().await;
+    for said in ["GET http://a.test/ HTTP/1.1\r\n\r\n", "GET https://b.test/ HTTP/1.1\r\n", "\r\n"] {
+        scene.client.write_all(said.as_bytes()).await.unwrap();
+        let mut back = vec![0; said.len()];
+        scene.client.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, said.as_bytes());
+    }
+    let told = scene.told().await;
+    assert_eq!((told.outcome, told.bytes, told.protocol), (Outcome::Intercepted, 32, None));
+    assert_eq!(told.server_name.as_deref(), Some("b.test"));
+    assert_eq!(told.first().as_deref(), Some("GET https://…/ HTTP/1.1"));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -138,7 +154,7 @@ async fn who_trusts_the_authority_is_intercepted_and_nothing_goes_on_to_a_server
 #[tokio::test]
 async fn what_only_looks_like_tls_is_passed_on_after_a_moment() {
     let ((mut client, mut near), (mut server, mut far)) = (duplex(WIRE), duplex(WIRE));
-    let relayed = tokio::spawn(async move { relay(&mut near, &mut far).await });
+    let relayed = tokio::spawn(async move { relay(&mut near, &mut far, |_| {}).await });
     client.write_all(b"x\x16\x03").await.unwrap();
     let mut seen = [0; 3];
     server.read_exact(&mut seen).await.unwrap();

@@ -17,15 +17,19 @@ const PERHAPS: Duration = Duration::from_millis(100);
 pub enum Plain {
     /// With TLS, of which this is the beginning.
     Tls(Vec<u8>),
-    /// With the connection. Whether anything was said.
-    Ended(bool),
+    /// With the connection.
+    Ended,
 }
 
-/// Relays until TLS begins, or until both sides have ended.
+/// Relays until TLS begins, or until both sides have ended. `said` is told what the client says.
 ///
 /// # Errors
 /// When one of the two connections breaks.
-pub async fn relay<C, S>(client: &mut C, server: &mut S) -> io::Result<Plain>
+pub async fn relay<C, S>(
+    client: &mut C,
+    server: &mut S,
+    said: impl FnMut(&[u8]),
+) -> io::Result<Plain>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -35,7 +39,7 @@ where
     let mut coming = Held::default();
     let ended = {
         let down = pump(&mut from_server, &mut to_client, &mut coming);
-        let up = until_tls(&mut from_client, &mut to_server);
+        let up = until_tls(&mut from_client, &mut to_server, said);
         tokio::pin!(down, up);
         let mut open = true;
         loop {
@@ -45,11 +49,11 @@ where
                     open = false;
                 }
                 result = &mut up => match result? {
-                    Plain::Ended(said) => {
+                    Plain::Ended => {
                         if open {
                             down.await?;
                         }
-                        return Ok(Plain::Ended(said));
+                        return Ok(Plain::Ended);
                     }
                     tls @ Plain::Tls(_) => break tls,
                 },
@@ -62,13 +66,20 @@ where
 }
 
 /// What the client says, passed on until TLS begins or it ends.
-async fn until_tls<R, W>(client: &mut R, server: &mut W) -> io::Result<Plain>
+async fn until_tls<R, W>(
+    client: &mut R,
+    server: &mut W,
+    mut said: impl FnMut(&[u8]),
+) -> io::Result<Plain>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut said = false;
     let mut bytes = Vec::new();
+    let mut pass_on = async |bytes: &mut Vec<u8>, to: &mut W| {
+        said(bytes);
+        pass_on(bytes, to).await
+    };
     loop {
         bytes.reserve(PIECE);
         // The end of the last piece may be the beginning of TLS; if nothing follows, it is not.
@@ -80,11 +91,10 @@ where
                 continue;
             }
         };
-        said |= read > 0;
         if read == 0 {
             pass_on(&mut bytes, server).await?;
             server.shutdown().await?;
-            return Ok(Plain::Ended(said));
+            return Ok(Plain::Ended);
         }
         let (Begins::At(at) | Begins::Perhaps(at)) = begins(&bytes) else {
             pass_on(&mut bytes, server).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::shown::{LOOKED_AT, shown};
+use super::shown::{LOOKED_AT, secure_host, shown};
 
 /// What became of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub enum Outcome {
     Plain,
     /// TLS, passed on untouched.
     Relayed,
-    /// The client was shown a certificate of the rehearsal, and sent something.
+    /// The client was shown a certificate of the rehearsal, and sent something; or it sent a request for an `https:` URL
+    /// without TLS.
     Intercepted,
     /// It was shown one, and ended the connection before it sent anything.
     Refused,
@@ -55,7 +56,7 @@ pub struct Record {
     pub reason: Option<String>,
     /// Why the server was not spoken to: the client's bytes went nowhere.
     pub held: Option<String>,
-    /// Application bytes of the client that were read in the clear.
+    /// Application bytes of the client that were read.
     pub bytes: u64,
     /// The first of them.
     pub head: Vec<u8>,
@@ -66,6 +67,17 @@ impl Record {
     #[must_use]
     pub fn first(&self) -> Option<String> {
         (self.bytes > 0).then(|| shown(&self.head))
+    }
+
+    /// Takes down what a client says in plain text. A request for an `https:` URL, which a proxy is sent in that form
+    /// (RFC 9112, section 3.2.2), was to be encrypted: whatever pins there were did not see it.
+    pub fn said(&mut self, bytes: &[u8]) {
+        match secure_host(bytes) {
+            Some(host) if self.outcome == Outcome::Plain => self.server_name = Some(host.into()),
+            _ if self.outcome == Outcome::Intercepted => {}
+            _ => return,
+        }
+        self.leak(bytes);
     }
 
     /// Takes down what a client has given away.

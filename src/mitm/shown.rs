@@ -31,22 +31,54 @@ pub fn shown(bytes: &[u8]) -> String {
     }
 }
 
+/// The host of a request that is for an `https:` URL, in the form for proxies (RFC 9112, section 3.2.2).
+#[must_use]
+pub fn secure_host(bytes: &[u8]) -> Option<&str> {
+    let line = bytes.get(..bytes.len().min(LOOKED_AT))?.split(|byte| *byte == b'\r').next()?;
+    let (method, target) = str::from_utf8(line).ok()?.split_once(' ')?;
+    let (scheme, authority, _) = absolute(target)?;
+    if !is_method(method) || scheme != "https" {
+        return None;
+    }
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next()?,
+        None => host.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+/// The scheme, the authority and the rest of a target in that form.
+fn absolute(target: &str) -> Option<(&'static str, &str, &str)> {
+    ["http", "https"].into_iter().find_map(|scheme| {
+        let rest = target.strip_prefix(scheme)?.strip_prefix("://")?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', ' ']).unwrap_or(rest.len()));
+        Some((scheme, authority, path))
+    })
+}
+
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
+}
+
 /// A request line of HTTP/1.
 fn http(line: &str) -> Option<String> {
     let mut parts = line.splitn(3, ' ');
     let (method, target) = (parts.next()?, parts.next()?);
     // Cut off where the line is longer than what is looked at.
     let version = parts.next().unwrap_or("HTTP/1.1");
-    let is_method =
-        !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-    if !is_method || !version.starts_with("HTTP/1.") || version.len() > 8 {
+    if !is_method(method) || !version.starts_with("HTTP/1.") || version.len() > 8 {
         return None;
     }
+    let (origin, target) = match absolute(target) {
+        Some((scheme, _, path)) => (format!("{scheme}://…"), path),
+        None => (String::new(), target),
+    };
     let (path, query) = target.split_once('?').map_or((target, ""), |(path, _)| (path, "?…"));
     let path = path.strip_prefix('/')?;
     let parts: Vec<_> =
         path.split('/').map(|part| if is_plain(part) { part } else { "…" }).collect();
-    Some(format!("{method} /{}{query} {version}", parts.join("/")))
+    Some(format!("{method} {origin}/{}{query} {version}", parts.join("/")))
 }
 
 fn is_plain(part: &str) -> bool {
@@ -73,12 +105,34 @@ mod tests {
             (b"AUTH PLAIN AHVzZXI=\r\n", "AUTH …"),
             (b"QUIT\r\n", "QUIT"),
             (b"hunter2\r\n", "binary"),
-            (b"GET http://user:password@host/ HTTP/1.1\r\n", "GET …"),
+            (b"GET http://user:password@host/a/%20?b HTTP/1.1\r\n", "GET http://…/a/…?… HTTP/1.1"),
+            (b"GET https://host HTTP/1.1\r\n", "GET …"),
             (b"*1\r\n$4\r\nPING\r\n", "binary"),
             (b"\xff\xfe", "binary"),
             (b"", "binary"),
         ] {
             assert_eq!(shown(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_request_for_an_https_url_has_the_host_that_was_to_be_asked_in_secret() {
+        for (bytes, expected) in [
+            (b"GET https://a.test/ HTTP/1.1\r\n".as_slice(), Some("a.test")),
+            (b"POST https://a.test:8443/x?y HTTP/1.1\r\nhost: b.test\r\n", Some("a.test")),
+            (b"GET https://user:pass@a.test?x HTTP/1.1\r\n", Some("a.test")),
+            (b"GET https://[::1]:443/ HTTP/1.1\r\n", Some("::1")),
+            (b"GET https://a.test", Some("a.test")),
+            (b"GET https:/// HTTP/1.1\r\n", None),
+            (b"GET http://a.test/ HTTP/1.1\r\n", None),
+            (b"GET /https://a.test/ HTTP/1.1\r\n", None),
+            (b"CONNECT a.test:443 HTTP/1.1\r\n", None),
+            (b"https://a.test/", None),
+            (b"say https://a.test/", None),
+            (b"\xff https://a.test/", None),
+            (b"", None),
+        ] {
+            assert_eq!(secure_host(bytes), expected);
         }
     }
 
