@@ -28,13 +28,12 @@ export declare class NativePinSet {
   toJson(): string
   /** What is valid in the policy and still unwise. */
   warnings(): string
-  /**
-   * The port whose entry for a host applies, or null: this one, or, where it is only `guessed`, any other that the
-   * policy names for the host. What is no host has none.
-   */
-  listedPort(host: string, port: number, guessed: boolean): number | null
+  /** Whether an entry applies to a host, where the port is not known at any. To what is no host none does. */
+  lists(host: string, port?: number | undefined | null): boolean
+  /** Whether an entry for a host names this very port. */
+  namesPort(host: string, port: number): boolean
   /** When what holds for a host ends, in Unix seconds, or null. */
-  expires(host: string, port: number): number | null
+  expires(host: string, port?: number | undefined | null): number | null
   /** The entry for a host, or null. */
   entry(host: string, port: number): string
 }
@@ -90,8 +89,8 @@ export declare class Port {
 export declare function certificatesOfPfx(archive: Uint8Array, passphrase: string): string
 
 /**
- * Decides about the certificates shown, the server's own first. A port that is not known is guessed, and not
- * told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
+ * Decides about the certificates shown, the server's own first. Where the port is not known, the entries of all ports
+ * have to accept them. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
  */
 export declare function checkShown(pins: NativePinSet, host: string, port: number | undefined | null, shown: Array<Uint8Array>, trust: NativeTrust | undefined | null, guessed: boolean): string
 
@@ -239,3 +238,6 @@ export declare function trustFromCa(certificates: Array<Uint8Array>): NativeTrus
 
 /** The native verifier without a connection. */
 export declare function verifyChain(chain: NativeChain, pins: NativePinSet, trust?: NativeTrust | undefined | null): string
+
+/** The version that this was built at: JavaScript of another is not made for it. */
+export declare function version(): string

@@ -951,7 +951,7 @@ export interface IdentityOptions {
    * the name that Node checks the certificate for.
    */
   host?: string
-  /** For entries of a policy that name a port. Default: 443, else whatever port the policy names for the host. */
+  /** For entries of a policy that name a port. Default: it is not known, and the entries of all ports of the host have to hold. */
   port?: number
   /**
    * The trust anchors of the connection, as in its own option `ca`: pins of issuers must match on a path to one of

@@ -173,6 +173,36 @@ describe('reuse', () => {
   })
 })
 
+describe('requests with checks of their own', () => {
+  test('get along with few connections', BOUNDED, async t => {
+    const accepts = () => undefined
+    const { server, agent } = await setUp(t, { options: { maxTotalSockets: 2 } })
+    const requests = Array.from({ length: 12 }, (_, index) =>
+      get(server.url, { agent, ...(index % 2 && { checkServerIdentity: accepts }) })
+    )
+    await Promise.all(requests)
+    // One for each that has a check, and some for the others; no more.
+    assert.ok(server.connections >= 7 && server.connections <= 12, String(server.connections))
+  })
+
+  test('leave no connection behind', BOUNDED, async t => {
+    const { server, agent } = await setUp(t)
+    await get(server.url, { agent, checkServerIdentity: () => undefined })
+    assert.deepEqual(Object.values(agent.freeSockets).flat(), [])
+  })
+
+  test('run besides one that is put among the agent’s options later', BOUNDED, async t => {
+    const { server, agent } = await setUp(t)
+    agent.options.checkServerIdentity = () => Object.assign(new Error('no'), { code: 'LATER' })
+    await assert.rejects(get(server.url, { agent }), { code: 'LATER' })
+    await assert.rejects(get(server.url, { agent, checkServerIdentity: () => undefined }), { code: 'LATER' })
+    agent.options.rejectUnauthorized = false
+    await assert.rejects(get(server.url, { agent }), { code: 'ERR_TLS_PIN_UNSAFE' })
+    await server.settled()
+    assert.equal(server.appBytes, 0)
+  })
+})
+
 describe('checks of a user’s own', () => {
   /** @type {{ name: string, check: () => any, expected: object }[]} */
   const REFUSING = [

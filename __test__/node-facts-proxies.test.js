@@ -129,13 +129,16 @@ describe('pins in the options of a proxy’s own connection never reach the targ
 
   it('by a client that takes over PinnedAgent’s options and not the agent, as axios does for its own tunnel', async t => {
     const server = await start(t)
-    const attempt = (/** @type {string} */ pin, options = /** @type {any} */ ({})) => {
+    const attempt = (/** @type {any} */ pin, options = /** @type {any} */ ({})) => {
       const agent = new PinnedAgent(pin, options)
       t.after(() => agent.destroy())
       return httpsStatus(server.url, { agent: new https.Agent({ ...agent.options }), body: BODY })
     }
     await assert.rejects(attempt(WRONG, { ca: root.pem }), MISMATCH)
     await assert.rejects(attempt(good.pin, { trust: 'pin-only' }), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' })
+    // The port is not known there: what is said of any has to hold.
+    const ports = { [`localhost:${server.port}`]: WRONG, localhost: { pins: [good.pin], mode: 'report' } }
+    await assert.rejects(attempt(ports, { ca: root.pem }), MISMATCH)
     const checkServerIdentity = () => Object.assign(new Error('no'), { code: 'NO' })
     await assert.rejects(attempt(good.pin, { ca: root.pem, checkServerIdentity }), { code: 'NO' })
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
@@ -222,18 +225,22 @@ describe('pins in the options of a proxy’s own connection never reach the targ
         ]) await attempt().then(tell, error => tell(codeOf(error)))
         process.exit()
       })()`
-    const run = async (/** @type {string} */ pin) => {
+    const run = async (/** @type {object} */ hosts) => {
       const data = { url: server.url, port: server.port, proxyUrl: proxy.url, ca: root.pem }
-      const { told, stderr } = await withPolicy({ hosts: { localhost: pin } }, env =>
+      const { told, stderr } = await withPolicy({ hosts }, env =>
         inProcess(program, data, { flags: ['--import', REGISTER], env })
       )
       assert.equal(told.length, 3, stderr)
       return told
     }
-    assert.deepEqual(await run(WRONG), Array(3).fill(MISMATCH.code))
+    assert.deepEqual(await run({ localhost: WRONG }), Array(3).fill(MISMATCH.code))
+    const looser = { pins: [WRONG], mode: 'report' }
+    const ports = { [`localhost:${server.port}`]: WRONG, localhost: looser }
+    assert.deepEqual(await run(ports), Array(3).fill(MISMATCH.code))
     await server.settled()
     assert.equal(server.appBytes, 0)
-    assert.deepEqual(await run(good.pin), Array(3).fill(200))
+    assert.deepEqual(await run({ localhost: good.pin }), Array(3).fill(200))
+    assert.deepEqual(await run({ [`localhost:${server.port}`]: good.pin, localhost: looser }), Array(3).fill(200))
   })
 })
 

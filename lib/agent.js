@@ -67,17 +67,20 @@ class PinnedAgent extends https.Agent {
   }
 
   /**
-   * @param {unknown} request
+   * @param {import('node:http').ClientRequest} request
    * @param {any} options
    * @param {unknown[]} rest
    */
   addRequest(request, options, ...rest) {
     const check = options.checkServerIdentity
+    const isOwn = Boolean(check) && check !== nodeCheck
+    // No other may use its connection. Not before it has one: of one that is new Node says too that it is free.
+    if (isOwn) request.once('socket', socket => this.#stale.add(/** @type {tls.TLSSocket} */ (socket)))
     const own = {
       ...options,
       [kRequestCheck]: check,
       [kRequestUnsafe]: options.rejectUnauthorized === false,
-      [kRequestNumber]: check && check !== nodeCheck && ++lastNumber
+      [kRequestNumber]: isOwn && ++lastNumber
     }
     // @ts-expect-error Not declared.
     super.addRequest(request, typeof options === 'object' ? own : options, ...rest)
@@ -94,10 +97,13 @@ class PinnedAgent extends https.Agent {
     return options[kRequestNumber] ? `${name}:check ${options[kRequestNumber]}` : name
   }
 
-  /** @param {any} options */
-  #checkOf(options) {
-    if (kRequestCheck in options) return options[kRequestCheck]
-    return options.checkServerIdentity === this.#copied ? undefined : options.checkServerIdentity
+  /**
+   * The checks beside the pins: the agent's, the request's, and one that somebody has put among the agent's options since.
+   * @param {any} options
+   * @returns {any[]}
+   */
+  #checksOf({ [kRequestCheck]: requests, checkServerIdentity: merged }) {
+    return [this.#check, requests, merged === this.#copied || merged === requests ? undefined : merged]
   }
 
   /**
@@ -133,25 +139,20 @@ class PinnedAgent extends https.Agent {
 
   /** @param {any} options */
   #make(options) {
-    const check = this.#checkOf(options)
-    refuseUnsafe({
-      ...options,
-      checkServerIdentity: check,
-      ...(options[kRequestUnsafe] && { rejectUnauthorized: false })
-    })
+    const checks = this.#checksOf(options)
+    for (const checkServerIdentity of checks) refuseUnsafe({ checkServerIdentity })
+    refuseUnsafe(options[kRequestUnsafe] ? { rejectUnauthorized: false } : options)
     const connection = new PinnedConnection({
       pins: this.#pins,
       names: [options.servername, options.host],
       port: Number(options.port) || 443,
       ...anchorsOf(options),
       trust: this.#trust,
-      checks: [this.#check, check],
+      checks,
       source: 'agent'
     })
     const socket = tls.connect(connection.options(options))
     connection.guard(socket, error => this.#replaced(socket, error))
-    // Nobody else can use it.
-    if (options[kRequestNumber]) this.#stale.add(socket)
     // Before the agent's own listener, which would give it to the next request.
     socket.on('free', () => this.#stale.has(socket) && socket.destroy())
     return socket

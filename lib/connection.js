@@ -1,7 +1,7 @@
 'use strict'
 // One connection of Node's own TLS that has to satisfy the pins: its options, and what is watched over once it is made.
 
-const { fromFailure, unsafe } = require('./errors.js')
+const { fromFailure, own, unsafe } = require('./errors.js')
 const { end, gate } = require('./gate.js')
 const { isSameHost } = require('./native.js')
 const { Identity, answer, collect, guarded, nodeCheck } = require('./identity.js')
@@ -38,17 +38,15 @@ function refuseUnsafe(options) {
  * Whom a connection is made to: the name that Node sends and checks, unless only the address has an entry.
  * @param {Pins} pins
  * @param {unknown[]} names
- * @param {number} port
- * @param {boolean} [guessed] The port may be another: any that the policy names for the host will do.
- * @returns {{ host: string, port: number, listed: boolean }}
+ * @param {number} [port] Where it is not known, the entries of all ports count.
+ * @returns {{ host: string, port: number | undefined, listed: boolean }}
  */
-function target(pins, names, port, guessed = false) {
+function target(pins, names, port) {
   // Without any name it is Node's own default.
   const given = names.filter(Boolean).map(hostIn)
   const known = given.length > 0 ? given : ['localhost']
   for (const host of known) {
-    const listed = handleOf(pins).listedPort(host, port, guessed)
-    if (listed !== null) return { host, port: listed, listed: true }
+    if (handleOf(pins).lists(host, port)) return { host, port, listed: true }
   }
   return { host: known[0], port, listed: false }
 }
@@ -80,14 +78,15 @@ class PinnedConnection {
 
   /**
    * @param {{
-   *   pins: Pins, names: unknown[], port: number, guessed?: boolean, ca?: unknown, anchors?: 'same' | 'guessed',
+   *   pins: Pins, names: unknown[], port?: number, ca?: unknown, anchors?: 'same' | 'guessed',
    *   trust?: 'ca' | 'pin-only', checks?: (Check | undefined)[], source: import('./diagnostics.js').Source
-   * }} options `names`, `port`, `guessed`: as {@link target} takes them. `checks`: those of others, which run besides.
+   * }} given `names`, `port`: as {@link target} takes them. `checks`: those of others, which run besides.
    */
-  constructor({ names, port, guessed, checks = [], ...options }) {
-    const { pins, trust } = options
+  constructor(given) {
+    const { names, port, checks = [], ...options } = /** @type {typeof given} */ (own(given))
+    const { pins, trust } = own(options)
     this.#pins = pins
-    this.#whom = () => target(pins, names, port, guessed)
+    this.#whom = () => target(pins, names, port)
     const whom = this.#whom()
     this.host = whom.host
     this.port = whom.port
@@ -229,7 +228,7 @@ class PinnedConnection {
   recheck() {
     return guarded(() => {
       const { host, port } = this.#whom()
-      if (host === this.host && port === this.port) return this.#identity.recheck(this.#shown)
+      if (host === this.host) return this.#identity.recheck(this.#shown)
       const message = `the policy now decides about ${this.host} as ${host}, which this connection was not checked for`
       return fromFailure({ code: 'ERR_TLS_PIN_UNLISTED', message, phase: 'policy', host, port })
     })

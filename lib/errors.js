@@ -125,13 +125,23 @@ function ofProxy(failure) {
 }
 
 /**
+ * What a native function answers in JSON: `ok`, or `error`. The other is missing, and a polluted prototype must not put it in
+ * its place.
+ * @param {string} text
+ * @returns {Record<string, any>}
+ */
+function outcomeOf(text) {
+  return own(JSON.parse(text))
+}
+
+/**
  * The value of a native function that answers in JSON, or its error thrown.
  * @param {string} text
  */
 function unwrap(text) {
-  const outcome = JSON.parse(text)
-  if (outcome.error) throw fromFailure(outcome.error)
-  return outcome.ok
+  const { ok, error } = outcomeOf(text)
+  if (error) throw fromFailure(error)
+  return ok
 }
 
 /**
@@ -239,6 +249,7 @@ module.exports = {
   PinPolicyError,
   PinInvalidError,
   fromFailure,
+  outcomeOf,
   unwrap,
   unwrapObject,
   own,

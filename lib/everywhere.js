@@ -8,6 +8,7 @@ const { PinnedConnection, kPinOnly, refuseUnsafe, target } = require('./connecti
 const { fromFailure } = require('./errors.js')
 const { refused } = require('./gate.js')
 const { Identity, collect, guarded } = require('./identity.js')
+const { handleOf } = require('./policy.js')
 const { anchorsOf, contexts } = require('./trust.js')
 
 /** @typedef {InstanceType<typeof import('./policy.js').PinSet>} Pins */
@@ -40,8 +41,8 @@ function pinEverywhere(pins, warn) {
    */
   function secure(options, callback) {
     const names = namesIn(options)
-    const [port, guessed] = portIn(options)
-    const whom = target(pins, names, port, guessed)
+    const port = portIn(pins, options, names)
+    const whom = target(pins, names, port)
     if (!whom.listed) {
       if (unlisted === 'deny') throw unlistedError(pins, whom)
       const socket = nodeConnect(options, callback)
@@ -53,7 +54,6 @@ function pinEverywhere(pins, warn) {
       pins,
       names,
       port,
-      guessed,
       ...anchorsOf(options),
       trust: options[kPinOnly] ? 'pin-only' : 'ca',
       checks: [options.checkServerIdentity],
@@ -93,10 +93,10 @@ function pinEverywhere(pins, warn) {
     return pinBare(socket, options, servername => {
       const known = { servername, socket: below ?? socket }
       const names = [servername, ...namesIn({ socket: below ?? socket })]
-      const [port, guessed] = portIn(known)
-      const whom = target(pins, names, port, guessed)
+      const port = portIn(pins, known, names)
+      const whom = target(pins, names, port)
       if (whom.listed || unlisted === 'deny') {
-        return new PinnedConnection({ pins, names, port, guessed, ...anchorsOf(options), source: 'register' })
+        return new PinnedConnection({ pins, names, port, ...anchorsOf(options), source: 'register' })
       }
       if (unlisted === 'report') reportOnce(pins, whom, socket, 'secure')
       return undefined
@@ -176,14 +176,20 @@ function namesIn({ servername, host, hostname, socket }) {
 }
 
 /**
- * The port, and whether it is guessed: through a proxy a socket's other end is the proxy's.
+ * The port. It is not known of a socket that is there already: through a proxy its other end is the proxy's. Where that is the
+ * host itself, and the policy names the port, it is the one.
+ * @param {Pins} pins
  * @param {Record<string, any>} options
- * @returns {[number, boolean]}
+ * @param {unknown[]} names
+ * @returns {number | undefined}
  */
-function portIn({ port, socket }) {
+function portIn(pins, { port, socket }, names) {
   const number = Number(port)
-  if (number > 0 && number < 65_536) return [number, false]
-  return [socket?.remotePort ?? 443, true]
+  if (number > 0 && number < 65_536) return number
+  if (!socket) return 443
+  const host = names.find(Boolean)
+  const isDirect = typeof host === 'string' && [socket._host, socket.remoteAddress].includes(host)
+  return isDirect && handleOf(pins).namesPort(host, socket.remotePort ?? 443) ? socket.remotePort : undefined
 }
 
 /**
@@ -196,23 +202,23 @@ function refuse(error, { socket }) {
 
 /**
  * @param {Pins} pins
- * @param {{ host: string, port: number }} whom
+ * @param {{ host: string, port?: number }} whom
  */
 function unlistedError(pins, { host, port }) {
   const error = guarded(() => new Identity({ pins, host, port, source: 'register' }).recheck([]))
-  return error ?? fromFailure({ code: 'ERR_TLS_PIN_UNLISTED', message: `${host}:${port} is not listed`, host, port })
+  return error ?? fromFailure({ code: 'ERR_TLS_PIN_UNLISTED', message: `${host} is not listed`, host, port })
 }
 
 const reported = new Set()
 
 /**
  * @param {Pins} pins
- * @param {{ host: string, port: number }} whom
+ * @param {{ host: string, port?: number }} whom
  * @param {import('node:tls').TLSSocket} socket
  * @param {string} [event]
  */
 function reportOnce(pins, { host, port }, socket, event = 'secureConnect') {
-  const name = `${host}:${port}`
+  const name = `${host}:${port ?? ''}`
   if (reported.has(name)) return
   socket.once(event, () => {
     if (reported.has(name) || socket.isSessionReused()) return

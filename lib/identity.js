@@ -5,7 +5,7 @@ const tls = require('node:tls')
 const { types } = require('node:util')
 const binding = require('./native.js')
 const { tellAccepted, tellRefused, wantsVerified } = require('./diagnostics.js')
-const { argumentError, fromFailure, own, unsafe } = require('./errors.js')
+const { argumentError, fromFailure, outcomeOf, own, unsafe } = require('./errors.js')
 const { asPinSet, checkPort, handleOf } = require('./policy.js')
 const { kind, trustOf } = require('./trust.js')
 
@@ -42,7 +42,9 @@ class Identity {
    *   source: import('./diagnostics.js').Source
    * }} options
    */
-  constructor({ pins, host, port, ca, anchors = ca === undefined ? 'guessed' : 'same', trust = 'ca', source }) {
+  constructor(options) {
+    const { pins, host, port, ca, trust = 'ca', source, ...more } = /** @type {typeof options} */ (own(options))
+    const { anchors = ca === undefined ? 'guessed' : 'same' } = own(more)
     this.#pins = pins
     this.#handle = handleOf(pins)
     this.#host = host
@@ -123,14 +125,14 @@ class Identity {
     if (this.#trust === 'ca') this.#store ??= trustOf({ trust: 'ca', ca: this.#ca })
     const guessed = this.#anchors === 'guessed'
     const text = binding.checkShown(this.#handle, host, this.#port, shown, this.#store, guessed)
-    const { ok, error: failure } = JSON.parse(text)
-    if (ok) {
-      tellAccepted(this.#pins, this.#source, ok)
-      return undefined
+    const { ok, error: failure } = outcomeOf(text)
+    if (failure || !ok) {
+      const error = fromFailure(failure)
+      tellRefused(this.#pins, this.#source, error)
+      return error
     }
-    const error = fromFailure(failure)
-    tellRefused(this.#pins, this.#source, error)
-    return error
+    tellAccepted(this.#pins, this.#source, ok)
+    return undefined
   }
 }
 

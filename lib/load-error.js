@@ -23,24 +23,26 @@ const UNBUNDLE =
 
 /**
  * @param {string} platform as the platform's package is called
- * @param {string} built where a build in a clone would be
+ * @param {string | undefined} built where its build would be, in a clone
  * @param {unknown} cause
  */
 function loadError(platform, built, cause) {
   const prebuilt = `@tls-pinning/${platform}`
-  const isBuilt = resolved(built) !== undefined
+  const isBuilt = built !== undefined && resolved(built) !== undefined
   const installed = resolved(`${prebuilt}/package.json`)
   const file = isBuilt ? built : resolved(prebuilt)
+  const again = isBuilt ? 'Run: npm run build' : REINSTALL
   const { why, fix } =
     refused(cause) ??
-    replaced(cause) ??
-    (isBuilt || installed ? undefined : missing(platform)) ??
+    (isBuilt ? undefined : replaced(cause)) ??
+    (isBuilt || installed ? undefined : missing(platform, built)) ??
     (isBuilt ? undefined : differs(prebuilt, installed)) ??
-    unusable(file) ??
-    unloadable(file, cause)
+    unusable(file, again) ??
+    unloadable(file, cause, again)
+  const found = installed ? path.dirname(installed) : 'not found'
   const tried = isBuilt
-    ? [`${built}, a build in a clone: it is there, so no other was tried`]
-    : [`${built}, a build in a clone: not there`, `${prebuilt}: ${installed ? path.dirname(installed) : 'not found'}`]
+    ? [`${built}, the build in this clone: it is there, so no other was tried`]
+    : [...(built ? [`${built}, the build in this clone: not there`] : []), `${prebuilt}: ${found}`]
   const error = new Error(
     `tls-pinning cannot load its addon: ${why}\n` +
       `  On ${platform}, ${runtime()}${glibcIfAny(platform)}\n` +
@@ -75,15 +77,15 @@ function replaced(cause) {
   return { why: 'a bundler has put something else in its place', fix: UNBUNDLE }
 }
 
-/** There is neither a build nor a package. @param {string} platform @returns {Reason} */
-function missing(platform) {
+/** There is neither a build nor a package. @param {string} platform @param {string | undefined} built @returns {Reason} */
+function missing(platform, built) {
+  if (built) return { why: 'it was not built in this clone', fix: 'Run: npm install && npm run build' }
   const manifest = ownManifest()
   if (!manifest) {
     return { why: `a bundler has put its code into ${__dirname}, where its addon is not found`, fix: UNBUNDLE }
   }
   // They are added when the package is published.
   const prebuilt = Object.keys(manifest.optionalDependencies ?? {})
-  if (prebuilt.length === 0) return { why: 'it was not built in this clone', fix: 'Run: npm install && npm run build' }
   const wanted = `@tls-pinning/${platform}`
   if (!prebuilt.includes(wanted)) {
     const bits = process.arch === 'ia32' ? 'This is a 32-bit Node.js: install a 64-bit one, or ' : 'To use it here, '
@@ -134,17 +136,17 @@ function differs(prebuilt, installed) {
   }
 }
 
-/** What can be seen of the file. @param {string | undefined} file @returns {Reason | undefined} */
-function unusable(file) {
-  if (!file) return { why: 'its package has no addon in it', fix: REINSTALL }
+/** What can be seen of the file. @param {string | undefined} file @param {string} again @returns {Reason | undefined} */
+function unusable(file, again) {
+  if (!file) return { why: 'its package has no addon in it', fix: again }
   try {
     const made = madeFor(file)
-    if (!made) return { why: `${file} is damaged: it is no library`, fix: REINSTALL }
+    if (!made) return { why: `${file} is damaged: it is no library`, fix: again }
     const format = FORMATS[process.platform] ?? 'ELF'
     if (made.format === format && made.cpu === process.arch) return undefined
     return {
       why: `${file} is made for ${made.cpu} (${made.format}), this process is ${process.arch} (${format})`,
-      fix: `Do not copy node_modules or builds from one system to another. ${REINSTALL}`
+      fix: `Do not copy node_modules or builds from one system to another. ${again}`
     }
   } catch (error) {
     return {
@@ -154,8 +156,8 @@ function unusable(file) {
   }
 }
 
-/** What the system said. @param {string | undefined} file @param {any} cause @returns {Reason} */
-function unloadable(file, cause) {
+/** What the system said. @param {string | undefined} file @param {any} cause @param {string} again @returns {Reason} */
+function unloadable(file, cause, again) {
   const message = String(cause?.message ?? cause)
   const needed = /GLIBC_([\d.]+)' not found/.exec(message)?.[1]
   if (needed) {
@@ -170,7 +172,7 @@ function unloadable(file, cause) {
       fix: 'Its file system is mounted noexec, or a policy such as SELinux forbids it: move node_modules, or change that.'
     }
   }
-  return { why: message, fix: `${REINSTALL} If that does not help, ${BUILD}.` }
+  return { why: message, fix: again === REINSTALL ? `${again} If that does not help, ${BUILD}.` : again }
 }
 
 /** @param {string} request */

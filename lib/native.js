@@ -6,24 +6,41 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { version } = require('../package.json')
 
+const ROOT = path.join(__dirname, '..')
+
 /** @returns {typeof import('../binding.js')} */
 function load() {
   const platform = nameOfPlatform()
-  const built = path.join(__dirname, '..', `tls-pinning.${platform}.node`)
+  const built = isClone() ? path.join(ROOT, `tls-pinning.${platform}.node`) : undefined
   try {
-    // Not by `require`: bundlers follow that, and warn of a name that they can't know.
-    if (fs.existsSync(built)) return require('node:module').createRequire(__filename)(built)
-    const addon = require('./prebuilt.js').requirePrebuilt(platform, found => {
-      // The addon and the JavaScript around it are halves of one thing: another version's may decide differently.
-      if (found === version) return
-      throw new Error(`@tls-pinning/${platform} is ${found}, tls-pinning is ${version}`)
-    })
+    const addon =
+      built && fs.existsSync(built)
+        ? // Not by `require`: bundlers follow that, and warn of a name that they can't know.
+          require('node:module').createRequire(__filename)(built)
+        : require('./prebuilt.js').requirePrebuilt(platform, checkVersion)
     // Bundlers can be told to put nothing or a file's name in its place.
-    if (typeof addon.pinSet === 'function') return addon
-    throw Object.assign(new Error(`@tls-pinning/${platform} is no addon`), { code: 'ERR_INVALID_MODULE' })
+    if (typeof addon.version !== 'function') {
+      throw Object.assign(new Error('what was loaded is no addon of tls-pinning'), { code: 'ERR_INVALID_MODULE' })
+    }
+    checkVersion(addon.version())
+    return addon
   } catch (cause) {
     throw require('./load-error.js').loadError(platform, built, cause)
   }
+}
+
+/** The addon and the JavaScript around it are halves of one thing: another version's may decide differently. @param {string} found */
+function checkVersion(found) {
+  if (found !== version) throw new Error(`the addon is version ${found}, and tls-pinning ${version}`)
+}
+
+/** Whether this is a clone. In a bundle the folder above is anybody's, and so would be an addon in it. */
+function isClone() {
+  return (
+    path.isAbsolute(__dirname) &&
+    path.basename(__filename) === 'native.js' &&
+    fs.existsSync(path.join(ROOT, 'Cargo.toml'))
+  )
 }
 
 /** As the napi CLI names what it builds, and `scripts/release/targets.js` the packages. */

@@ -3,7 +3,7 @@
 
 const binding = require('./native.js')
 const { isCertificate, isKeyObject, nodeCrypto } = require('./crypto-objects.js')
-const { argumentError, invalidPin, isPlain, own, PinInvalidError, unwrap } = require('./errors.js')
+const { argumentError, invalidPin, isPlain, outcomeOf, own, PinInvalidError, unwrap } = require('./errors.js')
 const { kind } = require('./trust.js')
 
 const WHICH_CERTIFICATE =
@@ -147,7 +147,7 @@ function pinText(pin, place) {
  */
 function bareMaterial(bytes, place) {
   const material = materialOf(bytes, place)
-  const outcome = JSON.parse(binding.kindOf(material))
+  const outcome = outcomeOf(binding.kindOf(material))
   if (outcome.ok === 'certificate') throw invalidPin(place, WHICH_CERTIFICATE)
   return pinAt(material, 'spki', place)
 }
@@ -158,7 +158,7 @@ function bareMaterial(bytes, place) {
  * @param {string} place
  */
 function pinAt(material, target, place) {
-  const outcome = JSON.parse(binding.pinOf(materialOf(material, place), target, 'sha256'))
+  const outcome = outcomeOf(binding.pinOf(materialOf(material, place), target, 'sha256'))
   if (outcome.error) throw invalidPin(place, outcome.error.message)
   return outcome.ok.text
 }

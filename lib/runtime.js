@@ -6,7 +6,12 @@ const { isBuiltin } = require('node:module')
 const { unsafe } = require('./errors.js')
 
 /** Whether `fetch` is undici over `node:tls`, and so are all clients. */
-const isNode = process.versions.undici !== undefined
+const isNode = has('undici') && !has('bun') && !has('deno')
+
+/** @param {string} name */
+function has(name) {
+  return Object.hasOwn(process.versions, name)
+}
 
 /**
  * Refuses to make a connector for an undici that the runtime does not ask: one that is only the name of another client, or that

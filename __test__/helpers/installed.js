@@ -17,7 +17,7 @@ const ADDON = path.join(ROOT, BUILT)
 /** What publishing adds. */
 const OPTIONAL = Object.fromEntries(TARGETS.map(({ platform }) => [`@tls-pinning/${platform}`, manifest.version]))
 
-/** @param {{ optionalDependencies?: Record<string, string> }} [added] to package.json */
+/** @param {{ optionalDependencies?: Record<string, string> }} [added] to package.json; without, it is a clone */
 function install(added = { optionalDependencies: OPTIONAL }) {
   const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'tls-pinning-installed-')))
   const own = path.join(folder, 'node_modules', 'tls-pinning')
@@ -26,6 +26,7 @@ function install(added = { optionalDependencies: OPTIONAL }) {
     fs.cpSync(path.join(ROOT, file), path.join(own, file), { recursive: true })
   }
   fs.writeFileSync(path.join(own, 'package.json'), JSON.stringify({ ...manifest, ...added }))
+  if (!added.optionalDependencies) fs.writeFileSync(path.join(own, 'Cargo.toml'), '')
   return {
     folder,
     own,

@@ -97,7 +97,8 @@ async fn plain_text_is_relayed_and_told() {
 async fn a_request_for_an_https_url_in_plain_text_is_relayed_and_told_as_read() {
     let mut scene = Scene::new(echo().await).await;
     scene.answer().await;
-    for said in ["GET http://a.test/ HTTP/1.1\r\n\r\n", "GET https://b.test/ HTTP/1.1\r\n", "\r\n"] {
+    for said in ["GET http://a.test/ HTTP/1.1\r\n\r\n", "GET https://b.test/ HTTP/1.1\r\n", "\r\n"]
+    {
         scene.client.write_all(said.as_bytes()).await.unwrap();
         let mut back = vec![0; said.len()];
         scene.client.read_exact(&mut back).await.unwrap();

@@ -7,15 +7,16 @@ use napi_derive::napi;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
-use crate::pinning::{Host, Invalid, Snapshot};
+use crate::pinning::{Host, Invalid};
 use crate::tls::path::{PathVerifier, Trust};
 use crate::tls::rehearsal::{Server, cast};
 use crate::tls::revocation::Crls;
 use crate::tls::shown::{Anchors, own_is_pinned};
+use crate::tls::verified::Verified;
 use crate::tls::{Failure, Identity, Phase};
 
 use super::failure::{self, outcome};
-use super::pins::NativePinSet;
+use super::pins::{NativePinSet, ports};
 use super::trust::NativeTrust;
 
 /// Whether the server's own certificate satisfies the pins in force; `false` leaves the question open.
@@ -30,12 +31,14 @@ pub fn own_certificate_is_pinned(
     Host::parse(&host).is_ok_and(|host| {
         let own = CertificateDer::from(certificate);
         let snapshot = pins.set().current();
-        own_is_pinned(&own, &host, asked_port(&snapshot, &host, port), &snapshot, UnixTime::now())
+        let now = UnixTime::now();
+        let mut asked = ports(&snapshot.policy, &host, port).into_iter();
+        asked.all(|port| own_is_pinned(&own, &host, port, &snapshot, now))
     })
 }
 
-/// Decides about the certificates shown, the server's own first. A port that is not known is guessed, and not
-/// told. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
+/// Decides about the certificates shown, the server's own first. Where the port is not known, the entries of all ports
+/// have to accept them. Without `trust` the pins are the only trust; with `guessed` it may not be what Node has verified the path to.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn check_shown(
@@ -82,12 +85,6 @@ pub fn rehearsal(names: Vec<String>) -> String {
     }))
 }
 
-/// Where the port is not known, an entry for another one than 443 is better than none: a host that the policy knows must
-/// not pass for one that it does not.
-fn asked_port(snapshot: &Snapshot, host: &Host, port: Option<u16>) -> u16 {
-    port.or_else(|| snapshot.policy.listed_port(host, 443, true)).unwrap_or(443)
-}
-
 fn check(
     pins: &NativePinSet,
     host: &str,
@@ -101,17 +98,24 @@ fn check(
         |invalid: Invalid| Failure::new("ERR_TLS_PIN_UNLISTED", Phase::Policy, invalid.to_string());
     let snapshot = pins.set().current();
     let host = Host::parse(host).map_err(unknown)?;
-    let port_asked = asked_port(&snapshot, &host, port);
-    let identity = Identity::new(host, port_asked).map_err(unknown)?;
     let rules = PathVerifier {
         trust,
         crls: Crls::new(Vec::new()),
         algorithms: rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms,
         max_intermediates: None,
     };
-    let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, UnixTime::now())?;
-    let mut told = failure::verified(&verified);
-    told.insert("host".into(), json!(identity.host().to_string()));
+    let now = UnixTime::now();
+    let mut told: Option<Verified> = None;
+    for port in ports(&snapshot.policy, &host, port) {
+        let identity = Identity::new(host.clone(), port).map_err(unknown)?;
+        let verified = rules.verify_shown(shown, anchors, &identity, &snapshot, now)?;
+        // What is to be reported is what is told.
+        if told.is_none() || verified.excused.is_some() {
+            told = Some(verified);
+        }
+    }
+    let mut told = told.as_ref().map(failure::verified).unwrap_or_default();
+    told.insert("host".into(), json!(host.to_string()));
     told.insert("port".into(), json!(port));
     Ok(Value::Object(told))
 }

@@ -33,3 +33,12 @@ pub mod uv;
 #[path = "no_uv.rs"]
 pub mod uv;
 pub mod wire;
+
+use napi_derive::napi;
+
+/// The version that this was built at: JavaScript of another is not made for it.
+#[napi]
+#[must_use]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -56,20 +56,31 @@ impl NativePinSet {
         warnings.collect::<Value>().to_string()
     }
 
-    /// The port whose entry for a host applies, or null: this one, or, where it is only `guessed`, any other that the
-    /// policy names for the host. What is no host has none.
+    /// Whether an entry applies to a host, where the port is not known at any. To what is no host none does.
     #[napi(catch_unwind)]
     #[must_use]
-    pub fn listed_port(&self, host: String, port: u16, guessed: bool) -> Option<u16> {
-        let host = Host::parse(&host).ok()?;
-        self.set.current().policy.listed_port(&host, port, guessed)
+    pub fn lists(&self, host: String, port: Option<u16>) -> bool {
+        Host::parse(&host).is_ok_and(|host| {
+            let policy = &self.set.current().policy;
+            ports(policy, &host, port).iter().any(|port| policy.entry(&host, *port).is_some())
+        })
+    }
+
+    /// Whether an entry for a host names this very port.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn names_port(&self, host: String, port: u16) -> bool {
+        Host::parse(&host).is_ok_and(|host| self.set.current().policy.names_port(&host, port))
     }
 
     /// When what holds for a host ends, in Unix seconds, or null.
     #[napi(catch_unwind)]
     #[must_use]
-    pub fn expires(&self, host: String, port: u16) -> Option<i64> {
-        self.set.current().policy.expires_for(&Host::parse(&host).ok()?, port)
+    pub fn expires(&self, host: String, port: Option<u16>) -> Option<i64> {
+        let host = Host::parse(&host).ok()?;
+        let policy = &self.set.current().policy;
+        let all = ports(policy, &host, port).into_iter();
+        all.filter_map(|port| policy.expires_for(&host, port)).min()
     }
 
     /// The entry for a host, or null.
@@ -99,6 +110,12 @@ impl NativePinSet {
         });
         outcome(found)
     }
+}
+
+/// The ports to ask about: the one, or where it is not known all that differ.
+#[must_use]
+pub fn ports(policy: &Policy, host: &Host, port: Option<u16>) -> Vec<u16> {
+    port.map_or_else(|| policy.ports_of(host), |port| vec![port])
 }
 
 /// Makes a pin set of a policy's text. A string is the error, as JSON.

@@ -156,15 +156,31 @@ impl Policy {
         matches!(self.hosts, Hosts::Every(_))
     }
 
-    /// The port whose entry for a host applies: this one or, where it is only `guessed`, any other that the policy names
-    /// for the host.
+    /// The ports that have to be asked about where that of a connection to this host is not known: one for each entry
+    /// that applies at any port. 443, where there is none.
     #[must_use]
-    pub fn listed_port(&self, host: &Host, port: u16, guessed: bool) -> Option<u16> {
-        if self.entry(host, port).is_some() {
-            return Some(port);
+    pub fn ports_of(&self, host: &Host) -> Vec<u16> {
+        let named: Vec<u16> =
+            self.entries().iter().filter_map(|entry| entry.pattern()?.port).collect();
+        // It stands for all that no pattern names.
+        let other = (1..=u16::MAX).find(|port| !named.contains(port));
+        let mut found: Vec<(u16, &Arc<Entry>)> = Vec::new();
+        for port in [443].into_iter().chain(other).chain(named) {
+            let entry = self.entry(host, port);
+            if let Some(entry) =
+                entry.filter(|new| found.iter().all(|(_, old)| !Arc::ptr_eq(new, old)))
+            {
+                found.push((port, entry));
+            }
         }
-        let named = self.entries().iter().filter_map(|entry| entry.pattern()?.port);
-        named.filter(|_| guessed).find(|port| self.entry(host, *port).is_some())
+        if found.is_empty() { vec![443] } else { found.into_iter().map(|(port, _)| port).collect() }
+    }
+
+    /// Whether an entry for this host names this very port.
+    #[must_use]
+    pub fn names_port(&self, host: &Host, port: u16) -> bool {
+        let pattern = self.entry(host, port).and_then(|entry| entry.pattern());
+        pattern.is_some_and(|pattern| pattern.port.is_some())
     }
 
     /// Its entries, in the order of their canonical patterns.

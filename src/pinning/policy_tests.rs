@@ -30,6 +30,32 @@ fn applies(policy: &Policy, name: &str, port: u16) -> Option<String> {
 }
 
 #[test]
+fn a_port_that_is_not_known_may_be_any_that_has_an_entry_of_its_own() {
+    for (patterns, expected) in [
+        (["a.test", "b.test"].as_slice(), [443].as_slice()),
+        (&["a.test:443", "b.test"], &[443]),
+        (&["a.test:8443", "b.test"], &[8443]),
+        (&["a.test:8443", "a.test:1", "b.test:2"], &[1, 8443]),
+        (&["a.test", "a.test:8443"], &[443, 8443]),
+        (&["a.test", "a.test:443"], &[443, 1]),
+        (&["*.test", "a.test:443", "a.test:1", "*.test:2"], &[443, 3, 2, 1]),
+        (&["b.test"], &[443]),
+    ] {
+        assert_eq!(listing(patterns).ports_of(&host("a.test")), expected, "{patterns:?}");
+    }
+    let bare = policy(&format!("\"{}\"", pin("a")));
+    assert_eq!(bare.ports_of(&host("a.test")), [443]);
+}
+
+#[test]
+fn a_port_is_named_by_the_entry_that_applies() {
+    let policy = listing(&["a.test", "a.test:8443", "*.test:1"]);
+    for (port, named) in [(443, false), (8443, true), (1, false)] {
+        assert_eq!(policy.names_port(&host("a.test"), port), named, "{port}");
+    }
+}
+
+#[test]
 fn the_most_specific_entry_alone_applies() {
     // From the most specific to the least, for a.b.example.com:443.
     let patterns = [
