@@ -8,7 +8,8 @@ const https = require('node:https')
 const { after, before, describe, it } = require('node:test')
 const undici = require('undici')
 const tlsPinning = require('..')
-const { BODY, httpsStatus } = require('./helpers/node-tls')
+const { BODY, REGISTER, httpsStatus, inProcess } = require('./helpers/node-tls')
+const { withPolicy } = require('./helpers/ours')
 const { ca, leaf } = require('./helpers/pki')
 const { httpsServer } = require('./helpers/servers')
 
@@ -118,6 +119,45 @@ describe('Object.prototype', { timeout: 300_000 }, () => {
     })
   }
 })
+
+it('register refuses a wrong server', { timeout: 120_000 }, async () => {
+  const program = `
+    const https = require('node:https')
+    const status = () => new Promise((resolve, reject) => {
+      const { url, ca } = DATA
+      https.request(url, { ca, agent: false, method: 'POST' }, res => resolve(res.statusCode)).on('error', reject).end('x')
+    })
+    const attempt = async (name, value) => {
+      Object.prototype[name] = value
+      try {
+        return await status()
+      } catch (error) {
+        return error.code
+      } finally {
+        delete Object.prototype[name]
+      }
+    }
+    ;(async () => {
+      tell(await attempt('nothing', 1))
+      for (const [name, values] of DATA.names) for (const value of values) tell([name, await attempt(name, value)])
+      process.exit()
+    })()`
+  // What JSON can hold.
+  const names = Object.entries(NAMES).map(([name, values]) => [name, values().filter(isData)])
+  const { told, stderr } = await withPolicy({ hosts: { localhost: WRONG } }, env =>
+    inProcess(program, { url: server.url, ca: root.pem, names }, { flags: ['--require', REGISTER], env })
+  )
+  assert.equal(told.shift(), 'ERR_TLS_PIN_MISMATCH', stderr)
+  assert.ok(told.length > 20, stderr)
+  for (const [name, outcome] of told) assert.notEqual(outcome, 200, name)
+  await server.settled()
+  assert.equal(server.appBytes, 0)
+})
+
+/** @param {unknown} value */
+function isData(value) {
+  return value !== undefined && typeof value !== 'function' && !(value instanceof https.Agent)
+}
 
 /**
  * Whether a server was accepted. Whatever it is refused with will do: some of the names break Node itself.
